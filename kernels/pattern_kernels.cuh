@@ -1,15 +1,9 @@
 #pragma once
 
+#include "kernels/grid.cuh"
 #include "kernels/pattern.h"
 
 namespace conformance::kernels {
-
-inline __device__ std::size_t grid_index() {
-  return static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-inline __device__ std::size_t grid_stride() {
-  return static_cast<std::size_t>(gridDim.x) * blockDim.x;
-}
 
 // Two words a thread and step: 16-byte accesses, which memory and links both need for full speed.
 // The launcher guarantees 16-byte alignment; an odd last word is the first thread's.
@@ -27,11 +21,6 @@ __global__ void fill_pattern_kernel(ulonglong2* pairs, std::size_t count, std::u
     reinterpret_cast<std::uint64_t*>(pairs)[count - 1] =
         pattern_word(first_index + count - 1, seed);
   }
-}
-
-inline __device__ void note_mismatch(PatternMismatch* mismatch, std::uint64_t index) {
-  atomicAdd(&mismatch->count, 1ull);
-  atomicMin(&mismatch->first_index, static_cast<unsigned long long>(index));
 }
 
 __global__ void check_pattern_kernel(const ulonglong2* pairs, std::size_t count,
