@@ -166,7 +166,7 @@ TEST_F(Errors, UnfinishedWorkIsReportedAsNotReadyWithoutHarm) {
       "CUDA Runtime API: cudaStreamQuery, cudaEventQuery; cudaError_t: cudaErrorNotReady");
   const CudaInventory& devices = require(Devices{1});
   if (launches_block()) skip("CUDA_LAUNCH_BLOCKING=1 makes every launch wait for its end");
-  for_each_device(devices, [](const CudaDevice& device) {
+  for_each_device(devices, [&](const CudaDevice& device) {
     Stream stream;
     Event event;
     HeldStream held(stream);
@@ -269,7 +269,7 @@ TEST_F(Errors, ALostContextStaysLostAndHarmsNoOtherProcess) {
   constexpr std::uint64_t kSeed = 17;
   const CudaInventory& devices = require(Devices{1});
   require_shareable(devices);
-  for_each_device(devices, [](const CudaDevice& device) {
+  for_each_device(devices, [&](const CudaDevice& device) {
     Stream stream;
     DeviceBuffer<std::uint64_t> kept(kWords);
     DeviceBuffer<kernels::PatternMismatch> mismatch(1);

@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "fixtures/child_task.h"
-#include "fixtures/error_findings.h"
 #include "fixtures/gpu_test.h"
 #include "kernels/launch_probe.h"
 #include "suites/runtime/findings.h"
@@ -26,13 +25,6 @@ int count_without_variable() {
 
 /// Why cudaGetDeviceCount found no GPU.
 Finding no_gpu_finding(const Status& status) {
-  if (status.code() == cudaErrorInsufficientDriver) {
-    int driver = 0;
-    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {
-      return {finding::no_driver, host_subject(), status.describe(),
-              Evidence{{"code", std::int64_t{status.code()}}, {"driver_version", std::int64_t{0}}}};
-    }
-  }
   const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
   if (list != nullptr && (status.ok() || status.code() == cudaErrorNoDevice)) {
     if (const int others = count_without_variable(); others > 0) {

@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include "fixtures/error_findings.h"
 #include "fixtures/gpu_test.h"
 #include "kernels/launch_probe.h"
 #include "suites/runtime/findings.h"

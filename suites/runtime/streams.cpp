@@ -28,7 +28,7 @@ TEST_F(Streams, AnEventOrdersTheWorkOfTwoStreams) {
   constexpr std::uint64_t kSeed = 11;
   const CudaInventory& devices = require(Devices{1});
   require_asynchronous_launches();
-  for_each_device(devices, [](const CudaDevice& device) {
+  for_each_device(devices, [&](const CudaDevice& device) {
     Stream producer, consumer;
     Event filled;
     DeviceBuffer<std::uint64_t> buffer(kWords);
@@ -76,7 +76,7 @@ TEST_F(Streams, EventsMeasureTheTimeBetweenThem) {
   constexpr double kTolerance = 0.01;
   const CudaInventory& devices = require(Devices{1});
   require_asynchronous_launches();
-  for_each_device(devices, [](const CudaDevice& device) {
+  for_each_device(devices, [&](const CudaDevice& device) {
     using Clock = std::chrono::steady_clock;
     Stream stream;
     Event start, end;
