@@ -1,0 +1,146 @@
+#include <chrono>
+
+#include <cublas_api.h>
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+#include <nccl.h>
+
+#include "fixtures/child.h"
+#include "fixtures/version.h"
+#include "suites/environment/environment_test.h"
+#include "suites/environment/findings.h"
+#include "suites/environment/library_version.h"
+
+namespace conformance::environment {
+namespace {
+
+class Versions : public EnvironmentTest {
+ protected:
+  static ToolkitVersion toolkit_version(const Toolkit& toolkit) {
+    const Header cuda_h = header(toolkit, "cuda.h");
+    const auto version = ToolkitVersion::from_number(cuda_h.number("CUDA_VERSION"));
+    if (!version) {
+      fail_and_end(Finding(version_unreadable, file_subject(cuda_h.path),
+                           fmt::format("{} defines a CUDA_VERSION of {}", cuda_h.path,
+                                       cuda_h.number("CUDA_VERSION"))));
+    }
+    return *version;
+  }
+
+  static LibraryVersion ask(CudaLibrary which, const ToolkitLibrary& file) {
+    const VersionAnswer answer = ask_library_version(which, file.path);
+    if (!answer.error.empty()) {
+      fail_and_end(Finding(version_unreadable, file_subject(file.path),
+                           fmt::format("{}: {}", file.path, answer.error)));
+    }
+    return answer.version;
+  }
+
+  /// Two parts that must have one version.
+  static void expect_same(const FindingKind& kind, const std::string& one,
+                          const std::string& version_of_one, const std::string& other,
+                          const std::string& version_of_other) {
+    if (expect(version_of_one == version_of_other,
+               Finding(kind, file_subject(one),
+                       fmt::format("{} is {}, but {} is {}", one, version_of_one, other,
+                                   version_of_other),
+                       {{one, version_of_one}, {other, version_of_other}}))) {
+      verified(1, "pairs of versions");
+    }
+  }
+};
+
+TEST_F(Versions, TheDriverAndRuntimeHeadersAreOfOneRelease) {
+  claim("cuda.h and cuda_runtime_api.h carry the same version",
+        "CUDA Driver API: CUDA_VERSION; CUDA Runtime API: CUDART_VERSION");
+  const Toolkit found = toolkit();
+  const ToolkitVersion version = toolkit_version(found);
+  fact("toolkit.version", version.text());
+  const Header runtime = header(found, "cuda_runtime_api.h");
+  expect_same(version_mismatch, header(found, "cuda.h").path, std::to_string(version.number()),
+              runtime.path, std::to_string(runtime.number("CUDART_VERSION")));
+}
+
+TEST_F(Versions, TheCompilerIsOfTheHeadersRelease) {
+  claim("nvcc is of the same release as the headers it compiles with",
+        "NVIDIA CUDA Compiler Driver NVCC: --version");
+  const Toolkit found = toolkit();
+  const ToolkitVersion headers = toolkit_version(found);
+  const auto compiler = found.compiler();
+  if (!compiler) {
+    fail_and_end(Finding(compiler_missing, file_subject(found.root() + "/bin/nvcc"),
+                         "there is no nvcc to ask"));
+  }
+  ChildOptions options;
+  options.argv = {*compiler, "--version"};
+  options.deadline = std::chrono::seconds(30);
+  const ChildResult result = run_child(options);
+  const auto version = parse_nvcc_version(result.output);
+  if (!result.succeeded() || !version) {
+    fail_and_end(Finding(version_unreadable, file_subject(*compiler),
+                         fmt::format("`{} --version` {} and printed {}", *compiler,
+                                     result.describe(), readable(result.output + result.error))));
+  }
+  fact("toolkit.nvcc", version->text());
+  expect_same(version_mismatch, *compiler, version->text(), header(found, "cuda.h").path,
+              headers.text());
+}
+
+TEST_F(Versions, TheRuntimeLibraryIsOfTheHeadersRelease) {
+  claim("libcudart reports the version of the headers beside it",
+        "CUDA Runtime API: cudaRuntimeGetVersion");
+  const Toolkit found = toolkit();
+  const ToolkitVersion headers = toolkit_version(found);
+  const ToolkitLibrary file = library(found, "libcudart");
+  const LibraryVersion runtime = ask(CudaLibrary::cudart, file);
+  expect_same(version_mismatch, file.path, ToolkitVersion{runtime.major, runtime.minor}.text(),
+              header(found, "cuda.h").path, headers.text());
+}
+
+TEST_F(Versions, CublasIsOfItsHeadersRelease) {
+  claim("libcublas reports the version of the cublas_api.h beside it", "cuBLAS: cublasGetProperty");
+  const Toolkit found = toolkit();
+  const Header api = header(found, "cublas_api.h");
+  const LibraryVersion declared{api.number("CUBLAS_VER_MAJOR"), api.number("CUBLAS_VER_MINOR"),
+                                api.number("CUBLAS_VER_PATCH")};
+  const ToolkitLibrary file = library(found, "libcublas");
+  const LibraryVersion cublas = ask(CudaLibrary::cublas, file);
+  fact("toolkit.cublas", cublas.text());
+  expect_same(version_mismatch, file.path, cublas.text(), api.path, declared.text());
+}
+
+TEST_F(Versions, NcclIsOfItsHeadersRelease) {
+  claim("libnccl reports the version of the nccl.h beside it", "NCCL API: ncclGetVersion");
+  const Toolkit found = toolkit();
+  const Header nccl_h = header(found, "nccl.h");
+  const LibraryVersion declared{nccl_h.number("NCCL_MAJOR"), nccl_h.number("NCCL_MINOR"),
+                                nccl_h.number("NCCL_PATCH")};
+  const ToolkitLibrary file = library(found, "libnccl");
+  const LibraryVersion nccl = ask(CudaLibrary::nccl, file);
+  fact("toolkit.nccl", nccl.text());
+  expect_same(version_mismatch, file.path, nccl.text(), nccl_h.path, declared.text());
+}
+
+TEST_F(Versions, TheSuiteWasBuiltWithThisToolkit) {
+  claim("Programs run with the toolkit release that they were compiled with",
+        "CUDA Compatibility: Minor Version Compatibility");
+  const Toolkit found = toolkit();
+  const Header cuda_h = header(found, "cuda.h");
+  const Header runtime = header(found, "cuda_runtime_api.h");
+  const Header cublas = header(found, "cublas_api.h");
+  const Header nccl_h = header(found, "nccl.h");
+  const std::string suite = "the suite's build";
+  const auto check = [&suite](const Header& now, const char* define, int built_with) {
+    expect_same(built_for_another, now.path, fmt::format("{} {}", define, now.number(define)),
+                suite, fmt::format("{} {}", define, built_with));
+  };
+  check(cuda_h, "CUDA_VERSION", CUDA_VERSION);
+  check(runtime, "CUDART_VERSION", CUDART_VERSION);
+  check(cublas, "CUBLAS_VER_MAJOR", CUBLAS_VER_MAJOR);
+  check(cublas, "CUBLAS_VER_MINOR", CUBLAS_VER_MINOR);
+  check(nccl_h, "NCCL_VERSION_CODE", NCCL_VERSION_CODE);
+}
+
+}  // namespace
+}  // namespace conformance::environment
