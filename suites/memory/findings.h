@@ -8,7 +8,35 @@ inline constexpr FindingKind wrong_word{
     "memory.wrong-word", Severity::hardware,
     "A GPU's memory gave back another value than was written to it.",
     "Check `nvidia-smi -q -d ECC,ROW_REMAPPER` for that GPU; reset it, and replace it if the "
-    "finding "
-    "returns."};
+    "finding returns."};
+
+inline constexpr FindingKind memory_info_wrong{
+    "memory.info-wrong", Severity::driver,
+    "What the driver says about a GPU's free and total memory cannot be true.",
+    "Compare with `nvidia-smi -q -d MEMORY`; try another driver version and report it to NVIDIA."};
+
+inline constexpr FindingKind host_copy_wrong{
+    "memory.host-copy-wrong", Severity::infrastructure,
+    "Bytes that were copied between the host and a GPU arrived changed.",
+    "Check the PCIe link (`nvidia-smi -q -d PCI`, AER messages in the kernel log), the host's own "
+    "memory (EDAC messages) and the IOMMU's settings; try the GPU in another slot."};
+
+inline constexpr FindingKind device_copy_wrong{
+    "memory.device-copy-wrong", Severity::hardware,
+    "Words that were copied within one GPU's memory arrived changed.",
+    "Check `nvidia-smi -q -d ECC,ROW_REMAPPER` and the kernel log for Xid messages of that GPU; "
+    "reset it, and replace it if the finding returns."};
+
+inline constexpr FindingKind memset_wrong{
+    "memory.memset-wrong", Severity::driver,
+    "cudaMemsetAsync left bytes that do not have the value it was asked to set.",
+    "Check the kernel log for Xid messages of that GPU; if there are none, try another driver "
+    "version and report it to NVIDIA."};
+
+inline constexpr FindingKind stray_write{
+    "memory.stray-write", Severity::driver,
+    "A copy or memset changed bytes next to the ones it was given.",
+    "Check the kernel log for Xid messages of that GPU; if there are none, try another driver "
+    "version and report it to NVIDIA."};
 
 }  // namespace conformance::memory

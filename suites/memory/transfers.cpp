@@ -1,0 +1,280 @@
+// Do copies and memset change exactly the bytes they are given, at any size and alignment?
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "fixtures/cuda_pattern.h"
+#include "fixtures/gpu_test.h"
+#include "suites/memory/findings.h"
+
+namespace conformance::memory {
+namespace {
+
+class Transfers : public GpuTest {};
+
+using Bytes = std::span<std::uint8_t>;
+
+/// What bytes hold before anything is written to them.
+constexpr std::uint8_t kPoison = 0xA5;
+/// Bytes that are watched on each side of what is written.
+constexpr std::size_t kGuard = 64;
+constexpr std::size_t kMostOffset = 255;
+constexpr std::size_t kMebi = std::size_t{1} << 20;
+
+/// One transfer: so many bytes, so far from an aligned address at its source and at its target.
+struct Case {
+  std::size_t bytes = 0;
+  std::size_t source_offset = 0;
+  std::size_t target_offset = 0;
+
+  /// Where the bytes start in a buffer with guards, and how much of the buffer the case uses.
+  std::size_t source_at() const { return kGuard + source_offset; }
+  std::size_t target_at() const { return kGuard + target_offset; }
+  std::size_t source_extent() const { return source_at() + bytes + kGuard; }
+  std::size_t target_extent() const { return target_at() + bytes + kGuard; }
+};
+
+/// The largest transfer: too large for any staging buffer, and odd.
+std::size_t most_bytes(const CudaDevice& device) {
+  return scaled_bytes(32 * kMebi, device.total_memory) + 3;
+}
+/// The size of a buffer that has room for every case.
+std::size_t room(const CudaDevice& device) { return most_bytes(device) + kMostOffset + 2 * kGuard; }
+
+/// Sizes around the boundaries at which an implementation may change its ways: words, vectors,
+/// pages, staging buffers. The largest has few offsets because it takes most of the time.
+std::vector<Case> cases(const CudaDevice& device) {
+  constexpr std::array<std::pair<std::size_t, std::size_t>, 6> kOffsets{
+      {{0, 0}, {3, 5}, {1, 0}, {0, 1}, {8, 4}, {kMostOffset, 128}}};
+  constexpr std::size_t kSizes[] = {1,    2,    3,     4,     5,     7,         8,     15,
+                                    16,   17,   31,    33,    255,   256,       257,   4095,
+                                    4096, 4097, 65535, 65536, 65537, kMebi - 1, kMebi, kMebi + 1};
+  const std::size_t most = most_bytes(device);
+  std::vector<Case> result;
+  for (const std::size_t bytes : kSizes) {
+    if (bytes >= most) break;
+    for (const auto& [source, target] : kOffsets) result.push_back({bytes, source, target});
+  }
+  for (const auto& [source, target] : {kOffsets[0], kOffsets[1]}) {
+    result.push_back({most, source, target});
+  }
+  return result;
+}
+
+/// The pattern of kernels/pattern.h as bytes.
+void write_pattern(Bytes bytes) {
+  const Pattern pattern{.seed = Session::current().settings().seed};
+  for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t)) {
+    const std::uint64_t word = pattern.word(at / sizeof(std::uint64_t));
+    std::memcpy(&bytes[at], &word, std::min(sizeof(word), bytes.size() - at));
+  }
+}
+
+std::optional<std::size_t> first_changed_poison(Bytes region, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) {
+    if (region[i] != kPoison) return i;
+  }
+  return std::nullopt;
+}
+
+/// What a transfer was, for findings.
+struct Transfer {
+  const Subject& subject;
+  std::string_view what;
+  const FindingKind& wrong;
+  Case of;
+
+  Finding finding(const FindingKind& kind, const std::string& seen, Evidence evidence) const {
+    evidence.add("bytes", of.bytes)
+        .add("source_offset", of.source_offset)
+        .add("target_offset", of.target_offset);
+    return {kind, subject,
+            fmt::format("{}, {} bytes, source offset {}, target offset {}: {}", what, of.bytes,
+                        of.source_offset, of.target_offset, seen),
+            evidence};
+  }
+};
+
+/// `region` was poison, then `data` was written at `at`: expects exactly that.
+bool expect_region(Bytes region, std::size_t at, Bytes data, const Transfer& transfer) {
+  const Bytes written = region.subspan(at, data.size());
+  bool right = true;
+  if (std::memcmp(written.data(), data.data(), data.size()) != 0) {
+    std::uint64_t wrong = 0;
+    std::size_t first = data.size();
+    for (std::size_t i = data.size(); i-- > 0;) {
+      if (written[i] == data[i]) continue;
+      ++wrong;
+      first = i;
+    }
+    right = false;
+    fail(transfer.finding(transfer.wrong,
+                          fmt::format("{} bytes are wrong, the first is byte {}: it should be "
+                                      "{:#04x}, is {:#04x}",
+                                      wrong, first, data[first], written[first]),
+                          {{"wrong_bytes", wrong},
+                           {"first_wrong_byte", std::uint64_t{first}},
+                           {"expected", std::uint64_t{data[first]}},
+                           {"found", std::uint64_t{written[first]}}}));
+  }
+  std::optional<std::size_t> stray = first_changed_poison(region, 0, at);
+  if (!stray) stray = first_changed_poison(region, at + data.size(), region.size());
+  if (stray) {
+    const auto distance = static_cast<std::int64_t>(*stray) - static_cast<std::int64_t>(at);
+    right = false;
+    fail(transfer.finding(stray_write,
+                          fmt::format("the byte at {:+} from its start was changed to {:#04x}",
+                                      distance, region[*stray]),
+                          {{"distance", distance}, {"found", std::uint64_t{region[*stray]}}}));
+  }
+  return right;
+}
+
+void copy(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind,
+          const Stream& stream) {
+  ensure(CONFORMANCE_CALL(cudaMemcpyAsync(target, source, bytes, kind, stream.get())));
+}
+
+void set(void* target, std::uint8_t value, std::size_t bytes, const Stream& stream) {
+  ensure(CONFORMANCE_CALL(cudaMemsetAsync(target, value, bytes, stream.get())));
+}
+
+/// Sends every case to the device and back; what came is looked at on the device (all of the
+/// region, by an aligned copy) and after the copy back. Stops at a device's first wrong case.
+void round_trips(const CudaDevice& device, Bytes source, Bytes back, Bytes image) {
+  const Subject subject = device.subject();
+  const Stream stream;
+  const DeviceBuffer<std::uint8_t> target(room(device));
+  write_pattern(source);
+  std::uint64_t bytes = 0;
+  for (const Case& each : cases(device)) {
+    const Bytes sent = source.subspan(each.source_at(), each.bytes);
+    const Bytes returned = back.first(each.source_extent());
+    const Bytes arrived = image.first(each.target_extent());
+    std::fill(returned.begin(), returned.end(), kPoison);
+    set(target.data(), kPoison, each.target_extent(), stream);
+    copy(target.data() + each.target_at(), sent.data(), each.bytes, cudaMemcpyHostToDevice, stream);
+    copy(&returned[each.source_at()], target.data() + each.target_at(), each.bytes,
+         cudaMemcpyDeviceToHost, stream);
+    copy(arrived.data(), target.data(), each.target_extent(), cudaMemcpyDeviceToHost, stream);
+    synchronize(stream, subject);
+    const bool right = expect_region(arrived, each.target_at(), sent,
+                                     {subject, "copy to the GPU", host_copy_wrong, each}) &&
+                       expect_region(returned, each.source_at(), sent,
+                                     {subject, "copy to the GPU and back", host_copy_wrong, each});
+    if (!right) return;
+    bytes += each.bytes;
+  }
+  verified(bytes, "bytes, to the GPU and back");
+}
+
+TEST_F(Transfers, PinnedBytesComeBackUnchangedAtAnySizeAndOffset) {
+  claim("Copies between page-locked host memory and a device change exactly the bytes they name",
+        "CUDA Runtime API: cudaMemcpyAsync; CUDA C++ Programming Guide: Page-Locked Host Memory");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    const PinnedBuffer<std::uint8_t> source(room(device)), back(room(device)), image(room(device));
+    round_trips(device, source.span(), back.span(), image.span());
+  });
+}
+
+TEST_F(Transfers, PageableBytesComeBackUnchangedAtAnySizeAndOffset) {
+  claim("Copies between pageable host memory and a device change exactly the bytes they name",
+        "CUDA Runtime API: cudaMemcpyAsync; API synchronization behavior");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    std::vector<std::uint8_t> source(room(device)), back(room(device)), image(room(device));
+    round_trips(device, source, back, image);
+  });
+}
+
+TEST_F(Transfers, MemsetSetsItsBytesAndNoOthers) {
+  claim("cudaMemsetAsync gives exactly the bytes it names the value it is given",
+        "CUDA Runtime API: cudaMemsetAsync");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    constexpr std::uint8_t kValues[] = {0x00, 0xFF, 0x3C};
+    const Subject subject = device.subject();
+    const Stream stream;
+    const DeviceBuffer<std::uint8_t> target(room(device));
+    const PinnedBuffer<std::uint8_t> poison(room(device)), image(room(device));
+    std::memset(poison.data(), kPoison, poison.size());
+    std::vector<std::uint8_t> expected(most_bytes(device));
+    std::uint64_t bytes = 0;
+    for (const std::uint8_t value : kValues) {
+      std::fill(expected.begin(), expected.end(), value);
+      for (const Case& each : cases(device)) {
+        const Bytes arrived = image.span().first(each.target_extent());
+        copy(target.data(), poison.data(), each.target_extent(), cudaMemcpyHostToDevice, stream);
+        set(target.data() + each.target_at(), value, each.bytes, stream);
+        copy(arrived.data(), target.data(), each.target_extent(), cudaMemcpyDeviceToHost, stream);
+        synchronize(stream, subject);
+        if (!expect_region(
+                arrived, each.target_at(), Bytes(expected).first(each.bytes),
+                {subject, fmt::format("memset to {:#04x}", value), memset_wrong, each})) {
+          return;
+        }
+        bytes += each.bytes;
+      }
+    }
+    verified(bytes, "bytes set");
+  });
+}
+
+TEST_F(Transfers, DeviceCopiesMoveTheirBytesAndNoOthers) {
+  claim("A copy within a device's memory changes exactly the bytes it names",
+        "CUDA Runtime API: cudaMemcpyAsync");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    const Subject subject = device.subject();
+    const Stream stream;
+    const DeviceBuffer<std::uint8_t> source(room(device)), target(room(device));
+    const PinnedBuffer<std::uint8_t> pattern(room(device)), image(room(device));
+    write_pattern(pattern.span());
+    copy(source.data(), pattern.data(), pattern.size(), cudaMemcpyHostToDevice, stream);
+    std::uint64_t bytes = 0;
+    for (const Case& each : cases(device)) {
+      const Bytes arrived = image.span().first(each.target_extent());
+      set(target.data(), kPoison, each.target_extent(), stream);
+      copy(target.data() + each.target_at(), source.data() + each.source_at(), each.bytes,
+           cudaMemcpyDeviceToDevice, stream);
+      copy(arrived.data(), target.data(), each.target_extent(), cudaMemcpyDeviceToHost, stream);
+      synchronize(stream, subject);
+      if (!expect_region(arrived, each.target_at(),
+                         pattern.span().subspan(each.source_at(), each.bytes),
+                         {subject, "copy within the GPU", device_copy_wrong, each})) {
+        return;
+      }
+      bytes += each.bytes;
+    }
+    verified(bytes, "bytes copied");
+  });
+}
+
+TEST_F(Transfers, ALargeDeviceCopyArrivesWordForWord) {
+  claim("A copy within a device's memory moves every word to its place",
+        "CUDA Runtime API: cudaMemcpyAsync");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    const std::size_t words =
+        scaled_bytes(256 * kMebi, device.total_memory) / sizeof(std::uint64_t);
+    const Pattern pattern{.seed = Session::current().settings().seed};
+    const Stream stream;
+    PatternCheck check(stream);
+    const DeviceBuffer<std::uint64_t> source(words);
+    const auto target = DeviceBuffer<std::uint64_t>::poisoned(words, stream.get());
+    fill(source.data(), words, pattern, stream);
+    copy(target.data(), source.data(), source.bytes(), cudaMemcpyDeviceToDevice, stream);
+    check.compare(target.data(), words, pattern);
+    const kernels::PatternMismatch mismatch = check.result(device.subject());
+    expect(mismatch.count == 0, mismatch_finding(device_copy_wrong, device.subject(),
+                                                 "copy within the GPU", mismatch, words, pattern));
+    verified(words, "words copied");
+  });
+}
+
+}  // namespace
+}  // namespace conformance::memory

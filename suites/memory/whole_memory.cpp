@@ -1,0 +1,78 @@
+#include "suites/memory/whole_memory.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "fixtures/test.h"
+#include "suites/memory/findings.h"
+
+namespace conformance::memory {
+namespace {
+
+// Chunks, so that one failed or slow allocation is not all or nothing, and that addresses in
+// findings stay near a base that the driver knows.
+constexpr std::size_t kChunks = 32;
+constexpr std::size_t kAlignment = 256;
+
+}  // namespace
+
+WholeMemory::WholeMemory(const CudaDevice& device) : subject_(device.subject()), check_(stream_) {
+  ensure(CONFORMANCE_CALL(cudaMemGetInfo(&free_bytes_, &total_bytes_)));
+  const auto share = static_cast<std::size_t>(static_cast<double>(free_bytes_) * kShare);
+  const std::size_t chunk_bytes = std::max(share / kChunks / kAlignment * kAlignment, kAlignment);
+  chunks_.reserve(kChunks);
+  for (std::size_t i = 0; i < kChunks; ++i) {
+    Chunk chunk;
+    chunk.first_index = words_;
+    chunk.memory = DeviceBuffer<std::uint64_t>(chunk_bytes / sizeof(std::uint64_t));
+    words_ += chunk.memory.size();
+    chunks_.push_back(std::move(chunk));
+  }
+  // Kernels are loaded at their first launch; that must not fall into a measured time.
+  conformance::fill(chunks_.front().memory.data(), 0, {}, stream_);
+  check_.compare(chunks_.front().memory.data(), 0, {});
+  synchronize(stream_, subject_);
+}
+
+double WholeMemory::fill(const Pattern& pattern) {
+  start_.record(stream_);
+  for (const Chunk& chunk : chunks_) {
+    conformance::fill(chunk.memory.data(), chunk.memory.size(), pattern, stream_,
+                      chunk.first_index);
+  }
+  end_.record(stream_);
+  synchronize(stream_, subject_);
+  return Event::seconds(start_, end_);
+}
+
+double WholeMemory::check(const Pattern& pattern, bool& right) {
+  start_.record(stream_);
+  for (const Chunk& chunk : chunks_) {
+    check_.compare(chunk.memory.data(), chunk.memory.size(), pattern, chunk.first_index);
+  }
+  end_.record(stream_);
+  const kernels::PatternMismatch mismatch = check_.result(subject_);
+  right = mismatch.count == 0;
+  if (!right) {
+    Finding finding = mismatch_finding(
+        wrong_word, subject_,
+        pattern.flip == 0 ? "the address pattern" : "the address pattern's complement", mismatch,
+        words_, pattern);
+    finding.evidence.add("first_wrong_address", address_of(mismatch.first_index));
+    fail(finding);
+  }
+  return Event::seconds(start_, end_);
+}
+
+std::string WholeMemory::address_of(std::uint64_t index) const {
+  for (const Chunk& chunk : chunks_) {
+    if (index - chunk.first_index < chunk.memory.size()) {
+      return fmt::format("{}", fmt::ptr(chunk.memory.data() + (index - chunk.first_index)));
+    }
+  }
+  return "outside the tested memory";
+}
+
+}  // namespace conformance::memory

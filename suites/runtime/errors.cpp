@@ -1,0 +1,307 @@
+#include <array>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "fixtures/child_task.h"
+#include "fixtures/gpu_test.h"
+#include "kernels/launch_probe.h"
+#include "kernels/pattern.h"
+#include "suites/runtime/findings.h"
+#include "suites/runtime/held_stream.h"
+
+namespace conformance::runtime {
+namespace {
+
+class Errors : public GpuTest {};
+
+/// The call must have returned `expected`; what it leaves as the thread's last error is cleared.
+void expect_code(cudaError_t found, cudaError_t expected, std::string_view call,
+                 const Subject& subject, const FindingKind& kind = wrong_error_code) {
+  expect(found == expected,
+         Finding(kind, subject,
+                 fmt::format("{} returned {} ({}), not {} ({})", call, cudaGetErrorName(found),
+                             static_cast<int>(found), cudaGetErrorName(expected),
+                             static_cast<int>(expected)),
+                 {{"call", std::string(call)},
+                  {"found", std::int64_t{found}},
+                  {"expected", std::int64_t{expected}}}));
+  verified(1, "error codes");
+}
+
+TEST_F(Errors, AnOrdinalThatIsNoDeviceIsRefusedAndChangesNothing) {
+  claim(
+      "cudaSetDevice with an ordinal that is no device returns cudaErrorInvalidDevice, and the "
+      "current device stays",
+      "CUDA Runtime API, Device Management: cudaSetDevice");
+  for_each_device(require(Devices{1}), [&](const CudaDevice& device) {
+    int count = 0, current = -1;
+    ensure(CONFORMANCE_CALL(cudaGetDeviceCount(&count)));
+    for (const int ordinal : {count, -1}) {
+      expect_code(cudaSetDevice(ordinal), cudaErrorInvalidDevice,
+                  fmt::format("cudaSetDevice({})", ordinal), device.subject());
+      cudaGetLastError();
+      ensure(CONFORMANCE_CALL(cudaGetDevice(&current)));
+      expect(current == device.ordinal,
+             Finding(wrong_error_state, device.subject(),
+                     fmt::format("the refused cudaSetDevice({}) made device {} current", ordinal,
+                                 current)));
+    }
+  });
+}
+
+TEST_F(Errors, AnAllocationBeyondTheDeviceFailsAndTheNextSucceeds) {
+  claim(
+      "cudaMalloc of more than the device has returns cudaErrorMemoryAllocation, after which "
+      "allocation works as before",
+      "CUDA Runtime API, Memory Management: cudaMalloc; cudaError_t: cudaErrorMemoryAllocation");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    void* memory = nullptr;
+    expect_code(cudaMalloc(&memory, device.total_memory * 4), cudaErrorMemoryAllocation,
+                "cudaMalloc of four times the device's memory", device.subject());
+    cudaGetLastError();
+    const cudaError_t next = cudaMalloc(&memory, 256);
+    expect_code(next, cudaSuccess, "cudaMalloc of 256 bytes after it", device.subject(),
+                wrong_error_state);
+    if (next == cudaSuccess) ensure(CONFORMANCE_CALL(cudaFree(memory)));
+  });
+}
+
+TEST_F(Errors, ACopyInAnUnknownDirectionIsRefused) {
+  claim(
+      "cudaMemcpy with a direction that is no cudaMemcpyKind returns "
+      "cudaErrorInvalidMemcpyDirection and copies nothing",
+      "CUDA Runtime API, Memory Management: cudaMemcpy; cudaError_t: "
+      "cudaErrorInvalidMemcpyDirection");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    // The kinds are 0 to 4; 7 is the highest value that the type can hold.
+    constexpr auto kNoDirection = static_cast<cudaMemcpyKind>(7);
+    const std::uint64_t source = 1;
+    std::uint64_t target = 2;
+    expect_code(cudaMemcpy(&target, &source, sizeof(target), kNoDirection),
+                cudaErrorInvalidMemcpyDirection, "cudaMemcpy with direction 7", device.subject());
+    cudaGetLastError();
+    expect(target == 2, Finding(wrong_error_state, device.subject(),
+                                "the refused cudaMemcpy changed its target"));
+  });
+}
+
+TEST_F(Errors, ABlockOfTooManyThreadsIsRefused) {
+  claim(
+      "A launch with more threads per block than the device takes fails with "
+      "cudaErrorInvalidConfiguration, and the next valid launch runs",
+      "CUDA Runtime API: cudaError_t: cudaErrorInvalidConfiguration");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    int most = 0;
+    ensure(CONFORMANCE_CALL(
+        cudaDeviceGetAttribute(&most, cudaDevAttrMaxThreadsPerBlock, device.ordinal)));
+    Stream stream;
+    const auto record = DeviceBuffer<kernels::LaunchRecord>::poisoned(1, stream.get());
+    const dim3 block(static_cast<unsigned>(most) + 1);
+    expect_code(kernels::record_launch(record.data(), 1, block, stream.get()),
+                cudaErrorInvalidConfiguration, fmt::format("a launch of {} threads", block.x),
+                device.subject());
+    expect_code(kernels::record_launch(record.data(), 1, 1, stream.get()), cudaSuccess,
+                "a launch of 1 thread after it", device.subject(), wrong_error_state);
+    synchronize(stream, device.subject());
+  });
+}
+
+TEST_F(Errors, FreeingHostMemoryIsRefused) {
+  claim("cudaFree of an address that no CUDA allocation returned fails with cudaErrorInvalidValue",
+        "CUDA Runtime API, Memory Management: cudaFree");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    std::uint64_t on_the_stack = 0;
+    expect_code(cudaFree(&on_the_stack), cudaErrorInvalidValue, "cudaFree of a host variable",
+                device.subject());
+    cudaGetLastError();
+  });
+}
+
+TEST_F(Errors, TheLastErrorIsKeptByPeekingAndReturnedOnce) {
+  claim(
+      "A failed call's error stays the thread's last error until cudaGetLastError returns it once; "
+      "cudaPeekAtLastError and successful calls keep it",
+      "CUDA Runtime API, Error Handling: cudaGetLastError, cudaPeekAtLastError");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    const Subject subject = device.subject();
+    int current = 0;
+    expect_code(cudaGetLastError(), cudaSuccess, "cudaGetLastError in a new thread", subject,
+                wrong_error_state);
+    expect_code(cudaSetDevice(-1), cudaErrorInvalidDevice, "cudaSetDevice(-1)", subject);
+    ensure(CONFORMANCE_CALL(cudaGetDevice(&current)));
+    for (int i = 0; i < 2; ++i) {
+      expect_code(cudaPeekAtLastError(), cudaErrorInvalidDevice, "cudaPeekAtLastError", subject,
+                  wrong_error_state);
+    }
+    expect_code(cudaGetLastError(), cudaErrorInvalidDevice, "the first cudaGetLastError", subject,
+                wrong_error_state);
+    expect_code(cudaGetLastError(), cudaSuccess, "the second cudaGetLastError", subject,
+                wrong_error_state);
+    expect_code(cudaPeekAtLastError(), cudaSuccess, "cudaPeekAtLastError after it", subject,
+                wrong_error_state);
+  });
+}
+
+TEST_F(Errors, AnErrorOfOneThreadIsNotSeenByAnother) {
+  claim("The last error belongs to the host thread whose call failed",
+        "CUDA Runtime API, Error Handling: cudaGetLastError");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    expect_code(cudaSetDevice(-1), cudaErrorInvalidDevice, "cudaSetDevice(-1)", device.subject());
+    cudaError_t elsewhere = cudaErrorUnknown;
+    std::thread([&] { elsewhere = cudaGetLastError(); }).join();
+    expect_code(elsewhere, cudaSuccess, "cudaGetLastError in another thread", device.subject(),
+                wrong_error_state);
+    expect_code(cudaGetLastError(), cudaErrorInvalidDevice, "cudaGetLastError in the thread itself",
+                device.subject(), wrong_error_state);
+  });
+}
+
+TEST_F(Errors, UnfinishedWorkIsReportedAsNotReadyWithoutHarm) {
+  claim(
+      "cudaStreamQuery and cudaEventQuery return cudaErrorNotReady while work is unfinished, which "
+      "is no error: the work goes on and both then return cudaSuccess",
+      "CUDA Runtime API: cudaStreamQuery, cudaEventQuery; cudaError_t: cudaErrorNotReady");
+  const CudaInventory& devices = require(Devices{1});
+  if (launches_block()) skip("CUDA_LAUNCH_BLOCKING=1 makes every launch wait for its end");
+  for_each_device(devices, [&](const CudaDevice& device) {
+    Stream stream;
+    Event event;
+    HeldStream held(stream);
+    event.record(stream);
+    for (int i = 0; i < 2; ++i) {
+      expect_code(cudaStreamQuery(stream.get()), cudaErrorNotReady, "cudaStreamQuery",
+                  device.subject());
+      expect_code(cudaEventQuery(event.get()), cudaErrorNotReady, "cudaEventQuery",
+                  device.subject());
+    }
+    cudaGetLastError();
+    held.release();
+    synchronize(stream, device.subject());
+    expect_code(cudaStreamQuery(stream.get()), cudaSuccess, "cudaStreamQuery after the work's end",
+                device.subject());
+    expect_code(cudaEventQuery(event.get()), cudaSuccess, "cudaEventQuery after the work's end",
+                device.subject());
+  });
+}
+
+TEST_F(Errors, CodesHaveTheirDocumentedNames) {
+  claim("cudaGetErrorName yields the name of the code as the enumeration spells it",
+        "CUDA Runtime API, Error Handling: cudaGetErrorName");
+  constexpr std::array<std::pair<int, const char*>, 14> kNames{{
+      {0, "cudaSuccess"},
+      {1, "cudaErrorInvalidValue"},
+      {2, "cudaErrorMemoryAllocation"},
+      {3, "cudaErrorInitializationError"},
+      {9, "cudaErrorInvalidConfiguration"},
+      {35, "cudaErrorInsufficientDriver"},
+      {100, "cudaErrorNoDevice"},
+      {101, "cudaErrorInvalidDevice"},
+      {209, "cudaErrorNoKernelImageForDevice"},
+      {214, "cudaErrorECCUncorrectable"},
+      {600, "cudaErrorNotReady"},
+      {700, "cudaErrorIllegalAddress"},
+      {802, "cudaErrorSystemNotReady"},
+      {999, "cudaErrorUnknown"},
+  }};
+  for (const auto& [code, name] : kNames) {
+    const std::string found = cudaGetErrorName(static_cast<cudaError_t>(code));
+    expect(
+        found == name,
+        Finding(wrong_error_code, Subject{"library", "libcudart"},
+                fmt::format("code {} is named {}, not {}", code, found, name),
+                {{"code", std::int64_t{code}}, {"found", found}, {"expected", std::string(name)}}));
+    verified(1, "names");
+  }
+}
+
+/// A lost context can be confined to its process only where processes have contexts of their own
+/// and a second one is admitted.
+void require_shareable(const CudaInventory& devices) {
+  for (const CudaDevice& device : devices) {
+    int mode = 0, shared = 0;
+    ensure(CONFORMANCE_CALL(cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, device.ordinal)));
+    ensure(
+        CONFORMANCE_CALL(cudaDeviceGetAttribute(&shared, cudaDevAttrMpsEnabled, device.ordinal)));
+    if (mode != cudaComputeModeDefault) {
+      skip(fmt::format("GPU {} admits one process only (compute mode {})", device.ordinal, mode));
+    }
+    if (shared != 0) {
+      skip(
+          fmt::format("GPU {} is shared through the Multi-Process Service, whose clients share "
+                      "faults",
+                      device.ordinal));
+    }
+  }
+}
+
+/// Lets a child process lose its context on `device`, and checks what the child saw.
+void lose_a_context(const CudaDevice& device) {
+  ChildOptions options = child_task("illegal-store", {std::to_string(device.ordinal)});
+  options.deadline = std::chrono::seconds(45);
+  // The fault is meant: no debugger or core dump is to be woken by it.
+  options.environment["CUDA_ENABLE_COREDUMP_ON_EXCEPTION"] = std::nullopt;
+  const ChildResult child = run_child(options);
+  const auto answer = nlohmann::json::parse(child.output, nullptr, /*allow_exceptions=*/false);
+  if (!child.succeeded() || !answer.is_object() || answer.value("before", -1) != 0) {
+    fail_and_end(Finding(child_failed, device.subject(),
+                         fmt::format("the process that was to lose its context {}; it wrote \"{}\" "
+                                     "and \"{}\"",
+                                     child.describe(), child.output, child.error)));
+  }
+  expect_code(static_cast<cudaError_t>(answer.value("wait", -1)), cudaErrorIllegalAddress,
+              "waiting for a kernel that stores to an address that is not mapped",
+              device.subject());
+  for (const auto& [call, code] : answer["after"].items()) {
+    expect_code(static_cast<cudaError_t>(code.get<int>()), cudaErrorIllegalAddress,
+                fmt::format("{} after that", call), device.subject(), wrong_error_state);
+  }
+}
+
+TEST_F(Errors, ALostContextStaysLostAndHarmsNoOtherProcess) {
+  claim(
+      "After a store to an address that is not mapped, every later call of that process returns "
+      "cudaErrorIllegalAddress, and other processes on the GPU keep their contexts and memory",
+      "CUDA Runtime API: cudaError_t: cudaErrorIllegalAddress");
+  constexpr std::size_t kWords = 4096;
+  constexpr std::uint64_t kSeed = 17;
+  const CudaInventory& devices = require(Devices{1});
+  require_shareable(devices);
+  for_each_device(devices, [&](const CudaDevice& device) {
+    Stream stream;
+    DeviceBuffer<std::uint64_t> kept(kWords);
+    DeviceBuffer<kernels::PatternMismatch> mismatch(1);
+    PinnedBuffer<kernels::PatternMismatch> host(1);
+    host[0] = kernels::no_mismatch();
+    ensure(CONFORMANCE_CALL(kernels::fill_pattern(kept.data(), kWords, 0, kSeed, stream.get())));
+    ensure(CONFORMANCE_CALL(cudaMemcpyAsync(mismatch.data(), host.data(), host.bytes(),
+                                            cudaMemcpyHostToDevice, stream.get())));
+    synchronize(stream, device.subject());
+
+    lose_a_context(device);
+
+    Status state = CONFORMANCE_CALL(
+        kernels::check_pattern(kept.data(), kWords, 0, kSeed, mismatch.data(), stream.get()));
+    if (state.ok()) {
+      state = CONFORMANCE_CALL(cudaMemcpyAsync(host.data(), mismatch.data(), host.bytes(),
+                                               cudaMemcpyDeviceToHost, stream.get()));
+    }
+    if (state.ok()) state = wait_for(stream.get());
+    if (!state.ok()) {
+      fail_and_end(
+          Finding(context_not_isolated, device.subject(),
+                  fmt::format("after another process lost its context, {}", state.describe())));
+    }
+    expect(host[0].count == 0,
+           Finding(context_not_isolated, device.subject(),
+                   fmt::format("after another process lost its context, {} of {} words changed",
+                               host[0].count, kWords),
+                   {{"wrong", std::uint64_t{host[0].count}}}));
+    verified(kWords, "words");
+  });
+}
+
+}  // namespace
+}  // namespace conformance::runtime

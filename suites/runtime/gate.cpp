@@ -1,0 +1,75 @@
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "fixtures/child_task.h"
+#include "fixtures/gpu_test.h"
+#include "kernels/launch_probe.h"
+#include "suites/runtime/findings.h"
+
+namespace conformance::runtime {
+namespace {
+
+class Gate : public GpuTest {};
+
+/// How many GPUs a process sees that does not inherit CUDA_VISIBLE_DEVICES; 0 if that is not known.
+int count_without_variable() {
+  ChildOptions options = child_task("count-devices");
+  options.environment["CUDA_VISIBLE_DEVICES"] = std::nullopt;
+  options.deadline = std::chrono::seconds(30);
+  const ChildResult child = run_child(options);
+  const auto answer = nlohmann::json::parse(child.output, nullptr, /*allow_exceptions=*/false);
+  return answer.is_object() ? answer.value("count", 0) : 0;
+}
+
+/// Why cudaGetDeviceCount found no GPU.
+Finding no_gpu_finding(const Status& status) {
+  const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (list != nullptr && (status.ok() || status.code() == cudaErrorNoDevice)) {
+    if (const int others = count_without_variable(); others > 0) {
+      return {hidden_by_variable, Subject{"variable", "CUDA_VISIBLE_DEVICES"},
+              fmt::format("CUDA_VISIBLE_DEVICES=\"{}\" leaves no GPU; without it there are {}",
+                          list, others),
+              Evidence{{"value", std::string(list)}, {"without", std::int64_t{others}}}};
+    }
+  }
+  if (status.ok()) {
+    return {finding::no_devices, host_subject(), "cudaGetDeviceCount succeeded and counted 0"};
+  }
+  return status_finding(status, host_subject());
+}
+
+TEST_F(Gate, TheRuntimeFindsAtLeastOneGpu) {
+  claim("cudaGetDeviceCount succeeds and counts at least one GPU on a host that has one",
+        "CUDA Runtime API, Device Management: cudaGetDeviceCount");
+  int count = 0;
+  const Status counted = CONFORMANCE_CALL(cudaGetDeviceCount(&count));
+  cudaGetLastError();
+  if (!counted.ok() || count == 0) fail_and_end(no_gpu_finding(counted));
+  fact("runtime.device-count", std::int64_t{count});
+  verified(static_cast<std::uint64_t>(count), "GPUs");
+}
+
+TEST_F(Gate, AKernelRunsOnEachGpu) {
+  claim("A kernel launched on a GPU runs there and its result can be read back",
+        "CUDA C++ Programming Guide: Kernels");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    Stream stream;
+    const auto record = DeviceBuffer<kernels::LaunchRecord>::poisoned(1, stream.get());
+    PinnedBuffer<kernels::LaunchRecord> host(1);
+    ensure(CONFORMANCE_CALL(kernels::record_launch(record.data(), 1, 1, stream.get())));
+    ensure(CONFORMANCE_CALL(cudaMemcpyAsync(host.data(), record.data(), host.bytes(),
+                                            cudaMemcpyDeviceToHost, stream.get())));
+    synchronize(stream, device.subject());
+    expect(host[0].grid[0] == 1 && host[0].threads[0] == 1,
+           Finding(wrong_coordinates, device.subject(),
+                   "the one thread of the one block did not leave its record",
+                   {{"grid", std::uint64_t{host[0].grid[0]}},
+                    {"threads", std::uint64_t{host[0].threads[0]}}}));
+    verified(1, "kernels");
+  });
+}
+
+}  // namespace
+}  // namespace conformance::runtime
