@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/pattern.h"
+#include "kernels/mismatch.h"
 
 namespace conformance::kernels {
 
@@ -15,7 +15,7 @@ inline __device__ std::size_t grid_stride() {
   return static_cast<std::size_t>(gridDim.x) * blockDim.x;
 }
 
-inline __device__ void note_mismatch(PatternMismatch* mismatch, std::uint64_t index) {
+inline __device__ void note_mismatch(Mismatch* mismatch, std::uint64_t index) {
   atomicAdd(&mismatch->count, 1ull);
   atomicMin(&mismatch->first_index, static_cast<unsigned long long>(index));
 }

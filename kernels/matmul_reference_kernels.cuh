@@ -1,0 +1,166 @@
+#pragma once
+
+#include <cstring>
+
+#include "kernels/element.cuh"
+#include "kernels/matmul_reference.h"
+
+namespace conformance::kernels {
+
+// A block of 256 threads computes a tile of 64 x 64 elements, 4 x 4 a thread, from slices of A and
+// B of depth 16 in shared memory. The slices are made from the matrices' functions, not loaded.
+inline constexpr unsigned kTile = 64;
+inline constexpr unsigned kDepth = 16;
+inline constexpr unsigned kSide = 16;             // threads along each side of a tile
+inline constexpr unsigned kEach = kTile / kSide;  // elements of a thread along each side
+
+inline constexpr unsigned kTileThreads = kSide * kSide;
+
+__host__ __device__ constexpr unsigned tiles_along(unsigned length) {
+  return (length + kTile - 1) / kTile;
+}
+
+// Only with these loops unrolled do a thread's sums stay in registers.
+#ifdef __CUDACC__
+#define CONFORMANCE_UNROLL _Pragma("unroll")
+#else
+#define CONFORMANCE_UNROLL
+#endif
+
+inline __device__ void operand(const MatrixValues& values, unsigned row, unsigned column,
+                               std::int32_t& out) {
+  out = static_cast<std::int32_t>(matrix_integer(values, row, column));
+}
+inline __device__ void operand(const MatrixValues& values, unsigned row, unsigned column,
+                               double& out) {
+  out = matrix_value(values, row, column);
+}
+
+inline __device__ std::int32_t magnitude(std::int32_t value) { return value < 0 ? -value : value; }
+inline __device__ double magnitude(double value) { return value < 0 ? -value : value; }
+
+/// The sums of the thread's elements (first_row + kSide·i, first_column + kSide·j).
+template <typename Sum>
+struct TileSums {
+  Sum dot[kEach][kEach];
+  Sum absolute[kEach][kEach];
+};
+
+/// Every thread of the block must call this.
+template <typename Operand, typename Sum>
+inline __device__ void multiply_tile(const Product& operands, unsigned tile_row,
+                                     unsigned tile_column, TileSums<Sum>& sums) {
+  __shared__ Operand left[kDepth][kTile];
+  __shared__ Operand right[kDepth][kTile];
+  const unsigned x = threadIdx.x % kSide;
+  const unsigned y = threadIdx.x / kSide;
+  CONFORMANCE_UNROLL
+  for (unsigned i = 0; i < kEach; ++i) {
+    CONFORMANCE_UNROLL
+    for (unsigned j = 0; j < kEach; ++j) {
+      sums.dot[i][j] = 0;
+      sums.absolute[i][j] = 0;
+    }
+  }
+  for (unsigned begin = 0; begin < operands.k; begin += kDepth) {
+    for (unsigned i = threadIdx.x; i < kDepth * kTile; i += blockDim.x) {
+      const unsigned depth = i / kTile;
+      const unsigned along = i % kTile;
+      Operand a = 0;
+      Operand b = 0;
+      // Past k the slices are zero; past m and n lie elements that nobody compares.
+      if (begin + depth < operands.k) {
+        operand(operands.a, tile_row + along, begin + depth, a);
+        operand(operands.b, begin + depth, tile_column + along, b);
+      }
+      left[depth][along] = a;
+      right[depth][along] = b;
+    }
+    __syncthreads();
+    for (unsigned depth = 0; depth < kDepth; ++depth) {
+      Operand a[kEach];
+      Operand b[kEach];
+      CONFORMANCE_UNROLL
+      for (unsigned i = 0; i < kEach; ++i) {
+        a[i] = left[depth][x + kSide * i];
+        b[i] = right[depth][y + kSide * i];
+      }
+      CONFORMANCE_UNROLL
+      for (unsigned i = 0; i < kEach; ++i) {
+        CONFORMANCE_UNROLL
+        for (unsigned j = 0; j < kEach; ++j) {
+          sums.dot[i][j] += static_cast<Sum>(a[i]) * b[j];
+          sums.absolute[i][j] += static_cast<Sum>(magnitude(a[i])) * magnitude(b[j]);
+        }
+      }
+    }
+    __syncthreads();
+  }
+}
+
+inline __device__ void note_wrong(ProductCheck* check, const Product& operands, unsigned row,
+                                  unsigned column) {
+  atomicAdd(&check->wrong, 1ull);
+  atomicMin(&check->first_wrong, static_cast<unsigned long long>(column) * operands.m + row);
+}
+
+__global__ void check_exact_product_kernel(const void* product, Element element, unsigned leading,
+                                           Product operands, std::int64_t exact_limit,
+                                           ProductCheck* check) {
+  const unsigned tile_row = blockIdx.x % tiles_along(operands.m) * kTile;
+  const unsigned tile_column = blockIdx.x / tiles_along(operands.m) * kTile;
+  TileSums<std::int64_t> sums;
+  multiply_tile<std::int32_t>(operands, tile_row, tile_column, sums);
+  CONFORMANCE_UNROLL
+  for (unsigned j = 0; j < kEach; ++j) {
+    const unsigned column = tile_column + threadIdx.x / kSide + kSide * j;
+    CONFORMANCE_UNROLL
+    for (unsigned i = 0; i < kEach; ++i) {
+      const unsigned row = tile_row + threadIdx.x % kSide + kSide * i;
+      if (row >= operands.m || column >= operands.n) continue;
+      const std::int64_t start =
+          operands.beta == 0 ? 0 : operands.beta * matrix_integer(operands.c, row, column);
+      const std::int64_t expected = operands.alpha * sums.dot[i][j] + start;
+      const std::int64_t most =
+          (operands.alpha < 0 ? -operands.alpha : operands.alpha) * sums.absolute[i][j] +
+          (start < 0 ? -start : start);
+      if (most > exact_limit) atomicAdd(&check->inexact, 1ull);
+      const double found =
+          load_element(product, static_cast<std::size_t>(column) * leading + row, element);
+      // Written so that a NaN is wrong.
+      if (!(found == static_cast<double>(expected))) note_wrong(check, operands, row, column);
+    }
+  }
+}
+
+__global__ void check_bounded_product_kernel(const void* product, Element element, unsigned leading,
+                                             Product operands, ErrorBound bound,
+                                             ProductCheck* check) {
+  const unsigned tile_row = blockIdx.x % tiles_along(operands.m) * kTile;
+  const unsigned tile_column = blockIdx.x / tiles_along(operands.m) * kTile;
+  TileSums<double> sums;
+  multiply_tile<double>(operands, tile_row, tile_column, sums);
+  double worst = 0;
+  CONFORMANCE_UNROLL
+  for (unsigned j = 0; j < kEach; ++j) {
+    const unsigned column = tile_column + threadIdx.x / kSide + kSide * j;
+    CONFORMANCE_UNROLL
+    for (unsigned i = 0; i < kEach; ++i) {
+      const unsigned row = tile_row + threadIdx.x % kSide + kSide * i;
+      if (row >= operands.m || column >= operands.n) continue;
+      const double found =
+          load_element(product, static_cast<std::size_t>(column) * leading + row, element);
+      const double error = magnitude(found - sums.dot[i][j]);
+      const double allowed = bound_for(bound, sums.dot[i][j], sums.absolute[i][j]);
+      // Written so that a NaN is wrong.
+      if (!(error <= allowed)) note_wrong(check, operands, row, column);
+      if (error / allowed > worst) worst = error / allowed;
+    }
+  }
+  // Doubles that are not negative are in the order of their bits.
+  unsigned long long bits = 0;
+  std::memcpy(&bits, &worst, sizeof(bits));
+  atomicMax(reinterpret_cast<unsigned long long*>(&check->worst), bits);
+}
+
+}  // namespace conformance::kernels

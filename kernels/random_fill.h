@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+
+namespace conformance::kernels {
+
+/// How a matrix stores an element.
+enum class Element : int { fp64, fp32, fp16, bf16 };
+constexpr std::size_t bytes_of(Element element) {
+  return element == Element::fp64 ? 8 : (element == Element::fp32 ? 4 : 2);
+}
+
+/// A bijection of 64 bits that leaves no visible trace of its argument's structure: the output
+/// function of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
+/// 2014).
+__host__ __device__ constexpr std::uint64_t mix(std::uint64_t word) {
+  word += 0x9E3779B97F4A7C15ull;
+  word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9ull;
+  word = (word ^ (word >> 27)) * 0x94D049BB133111EBull;
+  return word ^ (word >> 31);
+}
+
+/// A random matrix as a function of row and column, so that a reference can be computed without
+/// reading what a library under test has read. An element is an integer of at most `bits` bits and
+/// a sign, times `unit`.
+struct MatrixValues {
+  std::uint64_t seed;  ///< already mixed: see random_matrix
+  int bits;            ///< at most 53
+  int in_1024;         ///< how many of 1024 elements are drawn; the others are zero
+  double unit;         ///< a power of two
+};
+/// The matrix `which` of those that belong to `seed`.
+constexpr MatrixValues random_matrix(std::uint64_t seed, std::uint64_t which, int bits, int in_1024,
+                                     double unit) {
+  return {mix(mix(seed) + which), bits, in_1024, unit};
+}
+
+/// The integer of element (row, column): uniform in magnitude, with a random sign.
+__host__ __device__ constexpr std::int64_t matrix_integer(const MatrixValues& values, unsigned row,
+                                                          unsigned column) {
+  const std::uint64_t word = mix(
+      values.seed ^ (static_cast<std::uint64_t>(row) << 32 | static_cast<std::uint64_t>(column)));
+  // Bits 0-52 give the magnitude, 53-62 decide whether the element is drawn, 63 is the sign.
+  if (static_cast<int>((word >> 53) & 1023) >= values.in_1024) return 0;
+  const std::int64_t magnitude = static_cast<std::int64_t>(word & ((1ull << values.bits) - 1));
+  return (word >> 63) != 0 ? -magnitude : magnitude;
+}
+__host__ __device__ constexpr double matrix_value(const MatrixValues& values, unsigned row,
+                                                  unsigned column) {
+  return static_cast<double>(matrix_integer(values, row, column)) * values.unit;
+}
+
+/// Where a matrix lies: column-major, as BLAS has it.
+struct MatrixLayout {
+  unsigned rows, columns;  ///< of the matrix that takes part in the product
+  unsigned leading;        ///< elements from one stored column to the next
+  bool transposed;         ///< its transpose is what is stored
+};
+/// Elements that a matrix spans in memory.
+constexpr std::size_t elements_of(const MatrixLayout& layout) {
+  return static_cast<std::size_t>(layout.leading) *
+         (layout.transposed ? layout.rows : layout.columns);
+}
+
+/// Stores `values` as `element`. Each value must be exactly representable; what lies between the
+/// columns stays as it is.
+cudaError_t fill_matrix(void* target, Element element, const MatrixLayout& layout,
+                        const MatrixValues& values, cudaStream_t stream);
+
+/// The value of an element whose bytes were copied to the host.
+double element_value(const void* bytes, Element element);
+
+}  // namespace conformance::kernels

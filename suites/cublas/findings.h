@@ -1,0 +1,49 @@
+#pragma once
+
+#include "fixtures/finding.h"
+
+namespace conformance::cublas {
+
+inline constexpr FindingKind not_initialized{
+    "cublas.not-initialized", Severity::config,
+    "cuBLAS could not set itself up on a GPU: it found too little free memory there, or the "
+    "library that was loaded does not belong to this toolkit and driver.",
+    "See the finding's free memory and library path. End the processes that hold the GPU's memory "
+    "(`nvidia-smi`), or take foreign directories out of LD_LIBRARY_PATH so that cuBLAS, cuBLASLt "
+    "and the CUDA runtime come from one toolkit."};
+inline constexpr FindingKind call_failed{
+    "cublas.call-failed", Severity::driver,
+    "A cuBLAS call failed that must succeed on a healthy host.",
+    "Look the status up in the cuBLAS documentation (cublasStatus_t). EXECUTION_FAILED: check the "
+    "kernel log for Xid messages. INVALID_VALUE, ARCH_MISMATCH or NOT_SUPPORTED: check that "
+    "cuBLAS, cuBLASLt and the CUDA runtime come from one toolkit that supports this GPU."};
+inline constexpr FindingKind version_mismatch{
+    "cublas.version-mismatch", Severity::config,
+    "The cuBLAS that was loaded is not the one, nor a newer minor version of the one, whose "
+    "headers the suite was built with.",
+    "Rebuild against the toolkit in use, or take the other toolkit's directory out of "
+    "LD_LIBRARY_PATH."};
+inline constexpr FindingKind wrong_element{
+    "cublas.wrong-element", Severity::hardware,
+    "A matrix product that cuBLAS computed on a GPU has wrong elements.",
+    "If one GPU is named, run the check again on it alone, check `nvidia-smi -q -d "
+    "ECC,ROW_REMAPPER`, and replace it if it fails again. If all GPUs give the same wrong "
+    "elements, the library or the driver is at fault: go back to the last version that passed, and "
+    "report it to NVIDIA."};
+inline constexpr FindingKind wrote_outside{
+    "cublas.wrote-outside", Severity::driver,
+    "A cuBLAS call changed memory outside its result matrix.",
+    "Go back to the last versions of toolkit and driver that passed, and report it to NVIDIA."};
+inline constexpr FindingKind premise_broken{
+    "cublas.premise-broken", Severity::suite,
+    "The inputs of a check for equality were not such that every order of summation is exact.",
+    "Report it with the journal: this is a defect of the check, and its verdict means nothing."};
+inline constexpr FindingKind slow{
+    "cublas.slow", Severity::infrastructure,
+    "Matrix products are right on a GPU, but clearly slower than on the host's other GPUs of the "
+    "same name.",
+    "Look at clocks, power and temperature of that GPU under load: `nvidia-smi -q -d "
+    "PERFORMANCE,CLOCK,POWER,TEMPERATURE`. Usual causes are cooling, a power cap, locked clocks, "
+    "or another process on that GPU."};
+
+}  // namespace conformance::cublas

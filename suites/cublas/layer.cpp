@@ -1,0 +1,19 @@
+#include <array>
+
+#include "fixtures/session.h"
+#include "suites/cublas/findings.h"
+
+namespace conformance {
+
+Layer this_layer() {
+  static constexpr std::array<const FindingKind*, 7> findings{&cublas::not_initialized,
+                                                              &cublas::call_failed,
+                                                              &cublas::version_mismatch,
+                                                              &cublas::wrong_element,
+                                                              &cublas::wrote_outside,
+                                                              &cublas::premise_broken,
+                                                              &cublas::slow};
+  return {"cublas", findings};
+}
+
+}  // namespace conformance
