@@ -1,0 +1,285 @@
+# A stand-in for `import nixpkgs`: exactly the attributes that the project's flake uses, with nixpkgs' outputs
+# and nixpkgs' habits that the flake must cope with, made of this host's tools and CUDA toolkit. Every CUDA
+# release here is that one toolkit. Needs `--option sandbox false`.
+{ system, config }:
+
+# nixpkgs refuses CUDA packages, or builds packages without CUDA, unless it is told both.
+assert config.allowUnfree;
+assert config.cudaSupport;
+
+let
+  lib = import ./lib.nix;
+  toolkit = "/usr/local/cuda";
+
+  derive =
+    {
+      name,
+      outputs ? [ "out" ],
+      script,
+      environment ? { },
+    }:
+    derivation (
+      {
+        inherit name outputs system;
+        builder = "/bin/bash";
+        args = [
+          "-euc"
+          ''
+            shopt -s nullglob
+            ${script}
+          ''
+        ];
+        PATH = "/usr/bin:/bin";
+      }
+      // environment
+    );
+
+  # A package of links to files of the host.
+  links =
+    name: script:
+    derive { inherit name script; };
+
+  tool =
+    name: programs:
+    links name ''
+      mkdir -p $out/bin
+      for program in ${toString programs}; do
+        ln -s "$(type -P $program)" $out/bin/
+      done
+    '';
+
+  # Found by CMake in the host's own directories.
+  hostLibrary =
+    name: outputs:
+    derive {
+      inherit name outputs;
+      script = "for output in $outputs; do mkdir -p \${!output}; done";
+    };
+
+  # Like nixpkgs' compilers, these know the shell's headers through NIX_CFLAGS_COMPILE only.
+  compiler = links "gcc-wrapper" ''
+    mkdir -p $out/bin
+    for name in gcc g++ cc c++; do
+      {
+        echo '#!/bin/bash'
+        echo "exec /usr/bin/$name \"\$@\" \$NIX_CFLAGS_COMPILE"
+      } >$out/bin/$name
+      chmod +x $out/bin/$name
+    done
+  '';
+
+  stdenv =
+    derive {
+      name = "stdenv";
+      script = ''
+        mkdir $out
+        {
+          echo 'export CC=gcc CXX=g++'
+          echo 'for package in $packages ${compiler}; do PATH=$package/bin:$PATH; done'
+          echo 'export PATH'
+        } >$out/setup
+      '';
+    }
+    // {
+      cc = compiler;
+    };
+
+  shellWith =
+    { stdenv }:
+    { packages, ... }@attributes:
+    derivation (
+      attributes
+      // {
+        inherit stdenv system;
+        name = "nix-shell";
+        outputs = [ "out" ];
+        builder = "/bin/bash";
+        args = [
+          "-c"
+          "exit 1"
+        ];
+        PATH = "/usr/bin:/bin";
+      }
+    );
+
+  cccl = links "cuda_cccl" ''
+    mkdir -p $out/include
+    for entry in cccl cuda thrust cub nv; do
+      [ ! -e ${toolkit}/include/$entry ] || ln -s ${toolkit}/include/$entry $out/include/
+    done
+  '';
+
+  # The split of nixpkgs: a package's `out` has neither its headers nor its libraries.
+  splitLibrary =
+    {
+      name,
+      outputs,
+      headers,
+      libraries,
+    }:
+    derive {
+      inherit name outputs;
+      script = ''
+        for output in $outputs; do mkdir -p ''${!output}; done
+        mkdir -p ''${include-$dev}/include ''${lib-$out}/lib
+        for header in ${headers}; do
+          ln -s $header ''${include-$dev}/include/
+        done
+        for library in ${libraries}; do
+          ln -s $library ''${lib-$out}/lib/
+        done
+      '';
+    };
+
+  cudaPackages = {
+    inherit (self) backendStdenv;
+    cuda_cccl = cccl;
+
+    # As in nixpkgs, lib/ has the stub of libcuda, by the driver's name.
+    cuda_cudart = links "cuda_cudart" ''
+      mkdir -p $out/include $out/lib/stubs
+      for header in ${toolkit}/include/*; do
+        case ''${header##*/} in
+          crt | cccl | cuda | thrust | cub | nv | cublas* | nccl* | nvml* | nvrtc*) ;;
+          *) ln -s $header $out/include/ ;;
+        esac
+      done
+      ln -s ${toolkit}/lib64/libcudart* ${toolkit}/lib64/libcudadevrt* $out/lib/
+      ln -s ${toolkit}/lib64/stubs/libcuda.so $out/lib/stubs/libcuda.so
+      ln -s libcuda.so $out/lib/stubs/libcuda.so.1
+      ln -s stubs/libcuda.so stubs/libcuda.so.1 $out/lib/
+    '';
+
+    # As in nixpkgs, nvcc is wrapped, keeps the name it is called by, and knows no headers but its own.
+    cuda_nvcc = links "cuda_nvcc" ''
+      mkdir -p $out/bin $out/include $out/nix-support
+      for program in ${toolkit}/bin/*; do
+        case ''${program##*/} in
+          nvcc | nvcc.profile) ;;
+          *) ln -s $program $out/bin/ ;;
+        esac
+      done
+      ln -s ${toolkit}/bin/nvcc $out/bin/.nvcc-wrapped
+      printf '#!/bin/bash\nexec -a "$0" %s "$@"\n' $out/bin/.nvcc-wrapped >$out/bin/nvcc
+      chmod +x $out/bin/nvcc
+      sed -e 's|$(_TARGET_SIZE_)||g' \
+        -e "s|\$(TOP)/\$(_TARGET_DIR_)/include/cccl|${cccl}/include|" \
+        -e "s|\$(TOP)/\$(_TARGET_DIR_)/include|$out/include|" \
+        -e "s|\$(TOP)/nvvm|$out/nvvm|" ${toolkit}/bin/nvcc.profile >$out/bin/nvcc.profile
+      printf '\ncompiler-bindir = %s\n' ${compiler}/bin >>$out/bin/nvcc.profile
+      ln -s ${toolkit}/nvvm $out/nvvm
+      ln -s ${toolkit}/include/crt $out/include/
+      echo "this set-up hook must not run" >$out/nix-support/setup-hook
+    '';
+
+    libcublas = splitLibrary {
+      name = "libcublas";
+      outputs = [
+        "out"
+        "dev"
+        "include"
+        "lib"
+        "static"
+        "stubs"
+      ];
+      headers = "${toolkit}/include/cublas*";
+      libraries = "${toolkit}/lib64/libcublas*.so*";
+    };
+    cuda_nvrtc = splitLibrary {
+      name = "cuda_nvrtc";
+      outputs = [
+        "out"
+        "dev"
+        "include"
+        "lib"
+        "static"
+        "stubs"
+      ];
+      headers = "${toolkit}/include/nvrtc*";
+      libraries = "${toolkit}/lib64/libnvrtc*.so*";
+    };
+    cuda_nvml_dev = splitLibrary {
+      name = "cuda_nvml_dev";
+      outputs = [
+        "out"
+        "dev"
+        "include"
+        "stubs"
+      ];
+      headers = "${toolkit}/include/nvml*";
+      libraries = "";
+    };
+    nccl = splitLibrary {
+      name = "nccl";
+      outputs = [
+        "out"
+        "dev"
+        "static"
+      ];
+      headers = "${toolkit}/include/nccl*";
+      libraries = "${toolkit}/lib64/libnccl.so*";
+    };
+  };
+
+  cudaPackages_12 = cudaPackages // {
+    cuda_crt = throw "cuda_crt does not evaluate for CUDA 12";
+    libnvvm = throw "libnvvm does not evaluate for CUDA 12";
+  };
+  cudaPackages_13 = cudaPackages // {
+    cuda_crt = links "cuda_crt" "mkdir -p $out/include; ln -s ${toolkit}/include/crt $out/include/";
+    libnvvm = links "libnvvm" "ln -s ${toolkit}/nvvm $out";
+  };
+
+  self = {
+    inherit lib;
+    backendStdenv = stdenv;
+    bashInteractive = tool "bash-interactive" [ "bash" ];
+    addDriverRunpath.driverLink = "/run/opengl-driver";
+    mkShell.override = shellWith;
+    runCommand =
+      name: environment: script:
+      derive { inherit name environment script; };
+    # Links every file, so that relative links stay relative; the first path wins.
+    symlinkJoin =
+      {
+        name,
+        paths,
+        postBuild,
+      }:
+      links name ''
+        mkdir $out
+        for path in ${toString paths}; do
+          cd $path
+          find . -mindepth 1 -type d -exec mkdir -p $out/{} \;
+          find . ! -type d -print0 | while IFS= read -r -d "" entry; do
+            [ ! -e $out/$entry ] && [ ! -L $out/$entry ] || continue
+            if [ -L $entry ]; then cp -P $entry $out/$entry; else ln -s $path/$entry $out/$entry; fi
+          done
+        done
+        ${postBuild}
+      '';
+
+    cmake = tool "cmake" [
+      "cmake"
+      "ctest"
+    ];
+    ninja = tool "ninja" [ "ninja" ];
+    gtest = hostLibrary "gtest" [
+      "out"
+      "dev"
+    ];
+    nlohmann_json = hostLibrary "nlohmann_json" [ "out" ];
+    fmt = hostLibrary "fmt" [
+      "out"
+      "dev"
+    ];
+    cli11 = hostLibrary "cli11" [ "out" ];
+    nixfmt-tree = tool "nixfmt-tree" [ "true" ];
+
+    cudaPackages_12_9 = cudaPackages_12;
+    cudaPackages_13_0 = cudaPackages_13;
+    cudaPackages_13_1 = cudaPackages_13;
+    cudaPackages_13_2 = cudaPackages_13;
+  };
+in
+self
