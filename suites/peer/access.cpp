@@ -35,12 +35,6 @@ bool expect_code(const FindingKind& kind, const OrderedPair& pair, const char* c
          right;
 }
 
-/// Two documented answers: the function's page names the first, the list of errors and every
-/// driver so far the second.
-bool is_refusal(cudaError_t answer) {
-  return answer == cudaErrorInvalidDevice || answer == cudaErrorPeerAccessUnsupported;
-}
-
 TEST_F(Access, WhatTheQueryPromisesCanBeEnabledAndDisabled) {
   claim(
       "Peer access can be enabled once and disabled once where cudaDeviceCanAccessPeer answers "

@@ -37,6 +37,10 @@ PeerAccess::~PeerAccess() {
   report(cudaSetDevice(before), "cudaSetDevice");
 }
 
+bool is_refusal(cudaError_t answer) {
+  return answer == cudaErrorInvalidDevice || answer == cudaErrorPeerAccessUnsupported;
+}
+
 bool can_access(const CudaDevice& device, const CudaDevice& owner) {
   int answer = 0;
   ensure(CONFORMANCE_CALL(cudaDeviceCanAccessPeer(&answer, device.ordinal, owner.ordinal)));

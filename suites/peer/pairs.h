@@ -41,6 +41,11 @@ class PeerAccess {
 /// What cudaDeviceCanAccessPeer answers; throws StatusError.
 bool can_access(const CudaDevice& device, const CudaDevice& owner);
 
+/// Whether `answer` is one of the two documented answers to enabling access that is not to be had:
+/// the page of cudaDeviceEnablePeerAccess names cudaErrorInvalidDevice, the list of errors
+/// cudaErrorPeerAccessUnsupported, which is what drivers return.
+bool is_refusal(cudaError_t answer);
+
 /// The pattern that data of this pair has: its own, so that another pair's data does not pass.
 Pattern pattern_of(const OrderedPair& pair);
 

@@ -1,6 +1,5 @@
-// Runs scenarios: each describes a simulated machine with faults, and what the suites must say of it.
-
-#include <unistd.h>
+// Runs scenarios: each describes a simulated machine with faults, and what the suites must say of
+// it.
 
 #include <algorithm>
 #include <atomic>
@@ -20,8 +19,10 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "fixtures/child.h"
@@ -109,8 +110,8 @@ std::set<std::string> expand(const std::vector<std::string>& patterns, const Cat
   return tests;
 }
 
-/// Removes, writes and links as the scenario says, and insists that each step changes something: a fault
-/// that was there before is no fault.
+/// Removes, writes and links as the scenario says, and insists that each step changes something: a
+/// fault that was there before is no fault.
 void apply(const FileEdits& edits, const fs::path& root, const fs::path& work) {
   const auto resolve = [&](const std::string& text) {
     std::string result = text;
@@ -209,15 +210,13 @@ void judge(const Scenario& scenario, const Json& results, const Catalogue& catal
   for (const Json& finding : results.at("findings")) {
     outcome.findings.insert(finding.at("code").get<std::string>());
   }
-  const std::string first =
-      results.at("findings").empty()
-          ? ""
-          : results.at("findings").at(0).at("code").get<std::string>();
+  const std::string first = results.at("findings").empty()
+                                ? ""
+                                : results.at("findings").at(0).at("code").get<std::string>();
   if (first != scenario.first_finding) {
-    outcome.problems.push_back(fmt::format("first finding is {}, expected {}",
-                                           first.empty() ? "none" : first,
-                                           scenario.first_finding.empty() ? "none"
-                                                                          : scenario.first_finding));
+    outcome.problems.push_back(
+        fmt::format("first finding is {}, expected {}", first.empty() ? "none" : first,
+                    scenario.first_finding.empty() ? "none" : scenario.first_finding));
   }
   if (!scenario.first_subject.empty() && !results.at("findings").empty()) {
     const std::string subject =
@@ -277,7 +276,8 @@ Outcome run_scenario(const std::string& file, const Options& options, const Cata
     apply(scenario.host, work / "host", work);
     apply(scenario.toolkit, toolkit, work);
 
-    // CTest writes beside its test files, so each run gets a folder of its own that leads to the build's.
+    // CTest writes beside its test files, so each run gets a folder of its own that leads to the
+    // build's.
     write_file(work / "ctest/CTestTestfile.cmake",
                fmt::format("subdirs({} {})\n", quoted(options.build + "/ci"),
                            quoted(options.build + "/suites")));
@@ -310,8 +310,8 @@ Outcome run_scenario(const std::string& file, const Options& options, const Cata
     const ChildResult ran = run_child(run);
     write_file(work / "ctest.log", ran.output);
     if (ran.end != ChildResult::End::exited) {
-      throw std::runtime_error(fmt::format("ctest {}; see {}", ran.describe(),
-                                           (work / "ctest.log").string()));
+      throw std::runtime_error(
+          fmt::format("ctest {}; see {}", ran.describe(), (work / "ctest.log").string()));
     }
     judge(scenario, Json::parse(read_file(work / "report/results.json")), catalogue, outcome);
     check_fired(scenario, work / "fired", outcome);
@@ -319,8 +319,7 @@ Outcome run_scenario(const std::string& file, const Options& options, const Cata
   } catch (const std::exception& error) {
     outcome.problems.push_back(error.what());
   }
-  outcome.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return outcome;
 }
 
@@ -353,10 +352,14 @@ std::vector<std::string> write_coverage(const std::string& path, const Catalogue
 
 int run(int argc, char** argv) {
   Options options;
-  CLI::App app{"Runs scenarios on the simulator and compares what the suites say with what they must"};
-  app.add_option("scenarios", options.files, "Scenario files")->required()->check(CLI::ExistingFile);
+  CLI::App app{
+      "Runs scenarios on the simulator and compares what the suites say with what they must"};
+  app.add_option("scenarios", options.files, "Scenario files")
+      ->required()
+      ->check(CLI::ExistingFile);
   app.add_option("--build", options.build, "Build folder")->required();
-  app.add_option("--simulator", options.simulator, "Folder of the simulator's libraries")->required();
+  app.add_option("--simulator", options.simulator, "Folder of the simulator's libraries")
+      ->required();
   app.add_option("--toolkit", options.toolkit, "CUDA toolkit for headers and tools")->required();
   app.add_option("--ctest", options.ctest, "The ctest program")->required();
   app.add_option("--work", options.work, "Scratch folder; what failed stays there")->required();
@@ -388,9 +391,9 @@ int run(int argc, char** argv) {
       });
     }
   }
-  const auto failed =
-      std::count_if(outcomes.begin(), outcomes.end(),
-                    [](const Outcome& outcome) { return !outcome.problems.empty(); });
+  const auto failed = std::count_if(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) {
+    return !outcome.problems.empty();
+  });
   std::vector<std::string> gaps;
   if (!options.coverage.empty()) gaps = write_coverage(options.coverage, catalogue, outcomes);
   for (const std::string& gap : gaps) fmt::print("GAP  {}\n", gap);

@@ -14,8 +14,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// Outcomes that a scenario states exactly, also where it does not name them: then the set is empty.
-constexpr std::string_view kStated[] = {"failed", "slow", "blocked", "crashed", "timed-out", "error"};
+/// Outcomes that a scenario states exactly, also where it does not name them: then the set is
+/// empty.
+constexpr std::string_view kStated[] = {"failed",  "slow",      "blocked",
+                                        "crashed", "timed-out", "error"};
 
 /// One place in the document, for messages.
 struct Place {

@@ -8,15 +8,16 @@
 
 namespace conformance::scenarios {
 
-/// Changes to a prepared tree; paths are relative to its root. "@WORK@" in texts and targets stands for the
-/// scenario's scratch folder.
+/// Changes to a prepared tree; paths are relative to its root. "@WORK@" in texts and targets stands
+/// for the scenario's scratch folder.
 struct FileEdits {
   std::vector<std::string> remove;
   std::map<std::string, std::string> write;  ///< path -> text
   std::map<std::string, std::string> link;   ///< path -> target
 };
 
-/// A machine with faults and what the suites must say of it; README.md beside this describes the JSON.
+/// A machine with faults and what the suites must say of it; README.md beside this describes the
+/// JSON.
 struct Scenario {
   std::string about;
   std::string machine_text;  ///< the machine with its faults, for the simulator
@@ -25,11 +26,12 @@ struct Scenario {
   FileEdits toolkit;         ///< of CUDA_PATH
   std::map<std::string, std::optional<std::string>> environment;  ///< nullopt removes a variable
   std::vector<std::string> arguments;                             ///< for ctest
-  /// Outcome -> the exact set of tests, patterns such as "nccl.*" included. Holds every outcome that is
-  /// neither passed nor skipped, and skipped if the scenario speaks of it.
+  /// Outcome -> the exact set of tests, patterns such as "nccl.*" included. Holds every outcome
+  /// that is neither passed nor skipped, and skipped if the scenario speaks of it.
   std::map<std::string, std::vector<std::string>> expected;
   std::string first_finding;  ///< code; empty for none
-  std::string first_subject;  ///< a part of the first finding's subject; empty if it does not matter
+  std::string
+      first_subject;  ///< a part of the first finding's subject; empty if it does not matter
 
   /// Nothing is expected to be wrong.
   bool healthy() const { return first_finding.empty(); }
