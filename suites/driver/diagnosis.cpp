@@ -1,0 +1,158 @@
+#include "suites/driver/diagnosis.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <charconv>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cuda.h>
+#include <fmt/format.h>
+
+#include "suites/driver/findings.h"
+
+namespace conformance::driver {
+namespace {
+
+bool is_gpu_node(std::string_view path) {
+  constexpr std::string_view kPrefix = "/dev/nvidia";
+  if (!path.starts_with(kPrefix) || path.size() == kPrefix.size()) return false;
+  path.remove_prefix(kPrefix.size());
+  return std::all_of(path.begin(), path.end(),
+                     [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+}  // namespace
+
+Evidence host_evidence(const HostFacts& host) {
+  std::string nodes;
+  for (const DeviceNode& node : host.nodes ? *host.nodes : std::vector<DeviceNode>()) {
+    nodes += fmt::format("{}{}", nodes.empty() ? "" : " ", node.path);
+  }
+  Evidence evidence;
+  evidence.add("PCI bus", host.describe_gpus());
+  evidence.add("/proc/driver/nvidia/version",
+               host.module ? host.module->text : host.module.describe());
+  evidence.add("/dev/nvidia*", nodes.empty() ? "none" : nodes);
+  evidence.add("nouveau loaded", host.has_module("nouveau"));
+  return evidence;
+}
+
+const FindingKind& diagnose_load_error(std::string_view loader_message) {
+  const auto says = [loader_message](std::string_view text) {
+    return loader_message.find(text) != std::string_view::npos;
+  };
+  if (says("wrong ELF class") || says("ELF file data encoding") ||
+      says("cannot open shared object file: Exec format")) {
+    return wrong_architecture;
+  }
+  // The message starts with the library that is missing: another than libcuda itself is one that
+  // libcuda needs.
+  if (loader_message.starts_with("libcuda.so.1: cannot open shared object file: No such file")) {
+    return not_found;
+  }
+  return unloadable;
+}
+
+std::vector<DeniedNode> denied_nodes(const HostFacts& host, const std::string& root) {
+  std::vector<DeniedNode> denied;
+  for (const DeviceNode& node : host.nodes ? *host.nodes : std::vector<DeviceNode>()) {
+    if (node.path != "/dev/nvidiactl" && node.path != "/dev/nvidia-uvm" &&
+        !is_gpu_node(node.path)) {
+      continue;
+    }
+    const int descriptor = ::open((root + node.path).c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) {
+      denied.push_back({node.path, errno});
+    } else {
+      ::close(descriptor);
+    }
+  }
+  return denied;
+}
+
+const FindingKind& diagnose_init(int code, const HostFacts& host,
+                                 const std::vector<DeniedNode>& denied) {
+  switch (code) {
+    case CUDA_ERROR_STUB_LIBRARY:
+      return stub_loaded;
+    case CUDA_ERROR_SYSTEM_NOT_READY:
+      return system_not_ready;
+    case CUDA_ERROR_SYSTEM_DRIVER_MISMATCH:
+      return library_mismatch;
+    case CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE:
+      return compat_unsupported;
+    case CUDA_ERROR_DEVICE_UNAVAILABLE:
+      return unavailable;
+    case CUDA_ERROR_MPS_CONNECTION_FAILED:
+    case CUDA_ERROR_MPS_RPC_FAILURE:
+    case CUDA_ERROR_MPS_SERVER_NOT_READY:
+      return mps_failed;
+    default:
+      break;
+  }
+  const bool has_gpus = host.pci_gpus && !host.pci_gpus->empty();
+  const bool has_no_gpus = !host.pci_gpus.unreadable() && !has_gpus;
+  // Under WSL the kernel module is Windows' and none of this exists.
+  if (!host.wsl) {
+    // Some sandboxes hide /proc/driver but pass the nodes in: then the module is there.
+    const bool no_module = host.module.absent() && !host.has_module("nvidia") &&
+                           host.node("/dev/nvidiactl") == nullptr;
+    if (no_module && (host.has_module("nouveau") || host.has_module("nova_core"))) {
+      return nouveau_loaded;
+    }
+    if (no_module && has_no_gpus) return no_gpu;
+    if (no_module)
+      return host.secure_boot && *host.secure_boot ? module_rejected : module_not_loaded;
+    const bool gpu_node =
+        host.nodes && std::any_of(host.nodes->begin(), host.nodes->end(),
+                                  [](const DeviceNode& node) { return is_gpu_node(node.path); });
+    if (!host.nodes.unreadable() && (host.node("/dev/nvidiactl") == nullptr || !gpu_node)) {
+      return nodes_missing;
+    }
+    if (!denied.empty()) return node_denied;
+    if (!host.nodes.unreadable() && host.node("/dev/nvidia-uvm") == nullptr) return uvm_missing;
+  }
+  switch (code) {
+    case CUDA_ERROR_NO_DEVICE:
+      return no_device;
+    case CUDA_ERROR_NOT_INITIALIZED:
+      return uvm_failed;
+    case CUDA_ERROR_INVALID_DEVICE:
+      return invalid_device;
+    case CUDA_ERROR_OPERATING_SYSTEM:
+      return os_call_failed;
+    case CUDA_ERROR_UNKNOWN:
+      return unknown_error;
+    default:
+      return init_failed;
+  }
+}
+
+bool is_forward_compatible(const DriverVersion& library, std::string_view real_path,
+                           const DriverVersion& module) {
+  // The packages install into …/compat; nixpkgs' is a store path of cuda_compat.
+  return library > module && real_path.find("compat") != std::string_view::npos;
+}
+
+std::vector<DeclaredFunction> parse_typedefs(std::string_view header) {
+  constexpr std::string_view kMark = "*PFN_cu";
+  std::vector<DeclaredFunction> functions;
+  for (std::size_t at = header.find(kMark); at != std::string_view::npos;
+       at = header.find(kMark, at + 1)) {
+    std::string_view name = header.substr(at + 5);  // from "cu" on
+    name = name.substr(0, name.find(')'));
+    const std::size_t version_at = name.rfind("_v");
+    if (version_at == std::string_view::npos) continue;
+    const std::string_view digits = name.substr(version_at + 2);
+    int since = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), since);
+    if (error != std::errc() || end != digits.data() + digits.size()) continue;
+    functions.push_back({std::string(name.substr(0, version_at)), since});
+  }
+  return functions;
+}
+
+}  // namespace conformance::driver

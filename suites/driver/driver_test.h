@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fixtures/driver_table.h"
+#include "fixtures/host_facts.h"
+#include "fixtures/nvml_table.h"
+#include "fixtures/test.h"
+
+namespace conformance::driver {
+
+/// Base of the layer's tests.
+class DriverTest : public ConformanceTest {
+ protected:
+  static HostFacts host();
+  /// libcuda.so.1; ends the test with a finding if it cannot be loaded.
+  static DriverTable driver();
+  /// NVML, initialised; ends the test with a finding if that fails.
+  static std::unique_ptr<NvmlSession> nvml();
+};
+
+Subject library_subject(const Library& library);
+
+}  // namespace conformance::driver
