@@ -1,0 +1,58 @@
+#pragma once
+
+#include "fixtures/finding.h"
+
+namespace conformance::nccl {
+
+inline constexpr FindingKind version_mismatch{
+    "nccl.version-mismatch", Severity::config,
+    "The NCCL that was loaded is older than the headers the suite was built with, or of another "
+    "major version.",
+    "Rebuild against the NCCL in use, or take the other one's directory out of LD_LIBRARY_PATH."};
+inline constexpr FindingKind wrong_communicator{
+    "nccl.wrong-communicator", Severity::driver,
+    "A communicator does not have the size, rank or GPU that it was made with.",
+    "Go back to the last NCCL that passed, and report it to NVIDIA."};
+inline constexpr FindingKind deadline_exceeded{
+    "nccl.deadline-exceeded", Severity::infrastructure,
+    "NCCL did not finish in time: a rank is stuck, or data between two GPUs does not arrive.",
+    "Look at the peer layer's results first: lost peer writes (IOMMU, PCIe ACS) make NCCL wait for "
+    "ever. Then check the kernel log for Xid messages of the GPUs of the ranks named, and run "
+    "again "
+    "with NCCL_DEBUG=INFO."};
+inline constexpr FindingKind duplicate_gpu{
+    "nccl.duplicate-gpu", Severity::config, "Two ranks of a communicator are on the same GPU.",
+    "Check that CUDA_VISIBLE_DEVICES names each GPU once, and that the GPUs have different UUIDs "
+    "(`nvidia-smi -L`)."};
+inline constexpr FindingKind shared_memory_full{
+    "nccl.shared-memory-full", Severity::config,
+    "NCCL found too little room in /dev/shm, which containers often limit to 64 MB.",
+    "Give the container more (docker run --shm-size=1g), or remove leftovers: ls /dev/shm."};
+inline constexpr FindingKind not_supported{
+    "nccl.not-supported", Severity::config,
+    "The GPU or its virtualisation does not support what NCCL needs, such as unified memory on a "
+    "virtual GPU.",
+    "Enable unified memory for the virtual GPU at the hypervisor, or use a passed-through GPU."};
+inline constexpr FindingKind foreign_plugin{
+    "nccl.foreign-plugin", Severity::config,
+    "NCCL failed while a network plugin lies in the library search path; NCCL loads any "
+    "libnccl-net.so that it finds.",
+    "Take the directory of the plugin named out of LD_LIBRARY_PATH, or set NCCL_NET_PLUGIN=none, "
+    "and run again."};
+inline constexpr FindingKind call_failed{
+    "nccl.call-failed", Severity::driver,
+    "An NCCL call failed that must succeed on a healthy host.",
+    "Read NCCL's last error in the finding; run again with NCCL_DEBUG=INFO for its own account."};
+inline constexpr FindingKind wrong_element{
+    "nccl.wrong-element", Severity::hardware,
+    "An all-reduce finished, but a rank holds a wrong sum: data was lost or changed between GPUs.",
+    "Look at the peer layer's results and at the links of the GPU named (`nvidia-smi nvlink -e`). "
+    "If all links are sound, go back to the last NCCL and driver that passed."};
+inline constexpr FindingKind input_changed{
+    "nccl.input-changed", Severity::driver, "An all-reduce into another buffer changed its input.",
+    "Go back to the last NCCL that passed, and report it to NVIDIA."};
+inline constexpr FindingKind wrote_outside{
+    "nccl.wrote-outside", Severity::driver, "An all-reduce wrote past the end of its result.",
+    "Go back to the last NCCL that passed, and report it to NVIDIA."};
+
+}  // namespace conformance::nccl
