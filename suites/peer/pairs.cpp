@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "suites/peer/findings.h"
+
 namespace conformance::peer {
 namespace {
 
@@ -26,7 +28,13 @@ CurrentDevice::~CurrentDevice() { report(cudaSetDevice(before_), "cudaSetDevice"
 PeerAccess::PeerAccess(const CudaDevice& device, const CudaDevice& owner)
     : device_(device), owner_(owner) {
   const CurrentDevice current(device);
-  ensure(CONFORMANCE_CALL(cudaDeviceEnablePeerAccess(owner.ordinal, 0)));
+  const Status status = CONFORMANCE_CALL(cudaDeviceEnablePeerAccess(owner.ordinal, 0));
+  if (status.ok()) return;
+  cudaGetLastError();  // taken; it must not be the next call's "last error"
+  fail_and_end(Finding(enable_refused, OrderedPair{device, owner}.subject(), status.describe(),
+                       {{"call", "cudaDeviceEnablePeerAccess"},
+                        {"expected", "cudaSuccess"},
+                        {"found", status.name()}}));
 }
 
 PeerAccess::~PeerAccess() {

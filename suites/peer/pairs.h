@@ -27,7 +27,7 @@ class CurrentDevice {
 /// access yet: every test leaves the process without any.
 class PeerAccess {
  public:
-  /// Throws StatusError.
+  /// A refusal is the finding peer.enable-refused and ends the test.
   PeerAccess(const CudaDevice& device, const CudaDevice& owner);
   ~PeerAccess();
   PeerAccess(const PeerAccess&) = delete;
