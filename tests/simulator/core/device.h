@@ -1,0 +1,144 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "tests/simulator/core/fault.h"
+#include "tests/simulator/core/machine.h"
+#include "tests/simulator/core/timeline.h"
+
+namespace conformance::sim {
+
+/// An address as the simulator knows it.
+struct Location {
+  enum class Kind { unknown, device, pinned } kind = Kind::unknown;
+  int device = -1;         ///< GPU that owns it, or was current when it was pinned
+  char* base = nullptr;    ///< start of the allocation
+  std::size_t bytes = 0;   ///< of the allocation
+  unsigned flags = 0;      ///< of pinned memory, as given
+  bool registered = false; ///< pinned by cudaHostRegister
+  std::size_t left(const void* address) const {
+    return bytes - static_cast<std::size_t>(static_cast<const char*>(address) - base);
+  }
+};
+
+/// This process's context on one GPU.
+class Device {
+ public:
+  Device(const Gpu& gpu, int index);
+
+  const Gpu& gpu() const { return gpu_; }
+  int index() const { return index_; }  ///< in PCI order
+
+  /// The error that the context is lost to, 0 while it works.
+  int lost() const { return lost_.load(); }
+  void lose(int error) {
+    int none = 0;
+    lost_.compare_exchange_strong(none, error);
+  }
+
+  /// Device memory; null when there is not enough.
+  void* allocate(std::size_t bytes);
+  /// False if `memory` is not the start of an allocation.
+  bool release(void* memory);
+  std::size_t free_bytes() const;
+  Location find(const void* address) const;
+  bool owns(const void* address) const;
+
+  StreamPtr create_stream(unsigned flags, int priority);
+  bool destroy_stream(Stream* stream);
+  StreamPtr legacy_stream() const { return legacy_; }
+  StreamPtr per_thread_stream();
+  std::vector<StreamPtr> streams() const;
+  /// Queues an operation with the legacy default stream's implicit order: it waits for the work of
+  /// all blocking streams, and they wait for it.
+  CompletionPtr enqueue(const StreamPtr& stream, Operation operation,
+                        std::vector<CompletionPtr> after, const Firing& firing);
+  /// Ends of everything that is queued on any stream now.
+  std::vector<CompletionPtr> pending() const;
+
+  /// 0 or the error of enabling access that is enabled, disabling access that is not.
+  bool enable_peer(int peer);
+  bool disable_peer(int peer);
+  bool peer_enabled(int peer) const;
+  void reset();
+
+ private:
+  const Gpu& gpu_;
+  const int index_;
+  std::atomic<int> lost_{0};
+  char* arena_;
+  mutable std::mutex mutex_;
+  std::map<std::size_t, std::size_t> allocations_;  ///< offset -> bytes
+  std::size_t used_ = 0;
+  std::set<int> peers_;
+  StreamPtr legacy_;
+  std::map<Stream*, StreamPtr> streams_;
+  std::unordered_map<std::uint64_t, StreamPtr> per_thread_;
+};
+
+/// The whole simulation of this process: the machine, its faults and the contexts.
+class World {
+ public:
+  /// Reads CONFORMANCE_SIM_MACHINE, CONFORMANCE_SIM_GPUS and CONFORMANCE_SIM_FIRED at the first
+  /// call; a mistake in them ends the process with a message and status 3.
+  static World& get();
+
+  const Machine& machine() const { return machine_; }
+  Faults& faults() { return faults_; }
+  /// GPUs in PCI order.
+  Device& device(int index) { return *devices_[static_cast<std::size_t>(index)]; }
+  int device_count() const { return static_cast<int>(devices_.size()); }
+
+  /// What CUDA shows of them: GPU indices by CUDA ordinal, after CUDA_VISIBLE_DEVICES and
+  /// CUDA_DEVICE_ORDER.
+  const std::vector<int>& visible() const { return visible_; }
+  /// The CUDA ordinal of a GPU, -1 if it is not visible.
+  int ordinal(int index) const;
+
+  Location find(const void* address);
+  void* allocate_pinned(std::size_t bytes, unsigned flags, int device);
+  bool release_pinned(void* memory);
+  enum class Registering { done, invalid, already };
+  Registering register_host(void* memory, std::size_t bytes, unsigned flags, int device);
+  Registering unregister_host(void* memory);
+
+  /// Bytes per second and direction of a copy between two places (-1: the host).
+  double copy_rate(int from, int to) const;
+
+ private:
+  World();
+  void read_visible();
+
+  Machine machine_;
+  Faults faults_;
+  std::vector<std::unique_ptr<Device>> devices_;
+  std::vector<int> visible_;
+  std::mutex pinned_mutex_;
+  struct Pinned {
+    std::size_t bytes;
+    unsigned flags;
+    int device;
+    bool registered;
+  };
+  std::map<char*, Pinned> pinned_;
+};
+
+/// Changes `bytes` of output at `out` as the faults say. `before` holds what was there before, if
+/// a fault needs it (see keeps_old_bytes).
+void damage(const Firing& firing, void* out, std::size_t bytes, std::size_t element_bytes,
+            const std::vector<char>& before);
+bool keeps_old_bytes(const Firing& firing);
+
+/// The fixed cost of an operation, in modelled seconds.
+inline constexpr double kLatency = 1e-6;
+
+}  // namespace conformance::sim

@@ -1,0 +1,174 @@
+#include "tests/simulator/core/fault.h"
+
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "tests/simulator/core/json_object.h"
+
+namespace conformance::sim {
+namespace {
+
+constexpr std::int64_t kForever = std::numeric_limits<std::int64_t>::max();
+
+void merge(Firing& into, const Firing& from) {
+  if (from.code) into.code = from.code;
+  if (from.fail) into.fail = from.fail;
+  if (from.value) into.value = from.value;
+  if (from.text) into.text = from.text;
+  into.delay_seconds += from.delay_seconds;
+  into.hang = into.hang || from.hang;
+  into.slow *= from.slow;
+  into.data.insert(into.data.end(), from.data.begin(), from.data.end());
+}
+
+DataFault read_data(JsonObject& object, DataFault::Kind kind) {
+  DataFault data;
+  data.kind = kind;
+  switch (kind) {
+    case DataFault::Kind::bit_flip:
+      object.read("byte", data.offset);
+      object.read("bit", data.bit);
+      if (data.bit < 0 || data.bit > 7) {
+        throw std::runtime_error(object.place("bit") + ": must be 0 to 7");
+      }
+      break;
+    case DataFault::Kind::wrong_element:
+    case DataFault::Kind::not_a_number:
+      object.read("element", data.offset);
+      break;
+    case DataFault::Kind::drop_write:
+      object.read("byte", data.offset);
+      object.read("bytes", data.bytes);
+      break;
+  }
+  return data;
+}
+
+}  // namespace
+
+Faults::Fault Faults::read(const nlohmann::json& json, const std::string& place) {
+  JsonObject object(json, place);
+  Fault fault;
+  fault.call = object.required<std::string>("call");
+  fault.effect = object.required<std::string>("effect");
+  if (object.has("occurrence")) {
+    const nlohmann::json& occurrence = object.at("occurrence");
+    if (occurrence == "every") {
+      fault.last = kForever;
+    } else if (occurrence.is_object()) {
+      JsonObject range(occurrence, place + ".occurrence");
+      fault.last = kForever;
+      range.read("from", fault.first);
+      range.read("to", fault.last);
+      range.finish();
+    } else {
+      object.read("occurrence", fault.first);
+      fault.last = fault.first;
+    }
+    if (fault.first < 1 || fault.last < fault.first) {
+      throw std::runtime_error(place + ".occurrence: counts from 1");
+    }
+  } else {
+    fault.last = kForever;
+  }
+  if (object.has("subject")) {
+    JsonObject subject(object.at("subject"), place + ".subject");
+    subject.read("device", fault.device);
+    subject.read("rank", fault.rank);
+    if (subject.has("pair")) {
+      const auto pair = subject.required<std::vector<int>>("pair");
+      if (pair.size() != 2) throw std::runtime_error(place + ".subject.pair: must be [from, to]");
+      fault.device = pair[0];
+      fault.peer = pair[1];
+    }
+    subject.finish();
+  }
+  Firing& firing = fault.firing;
+  const std::string& effect = fault.effect;
+  if (effect == "return") {
+    firing.code = object.required<int>("code");
+  } else if (effect == "fail") {
+    firing.fail = object.required<int>("code");
+  } else if (effect == "value") {
+    if (object.at("value").is_string()) {
+      firing.text = object.required<std::string>("value");
+    } else {
+      firing.value = object.required<double>("value");
+    }
+  } else if (effect == "delay") {
+    firing.delay_seconds = object.required<double>("seconds");
+  } else if (effect == "hang") {
+    firing.hang = true;
+  } else if (effect == "slow") {
+    firing.slow = object.required<double>("factor");
+    if (firing.slow <= 0) throw std::runtime_error(place + ".factor: must be positive");
+  } else if (effect == "bit-flip") {
+    firing.data.push_back(read_data(object, DataFault::Kind::bit_flip));
+  } else if (effect == "wrong-element") {
+    firing.data.push_back(read_data(object, DataFault::Kind::wrong_element));
+  } else if (effect == "nan") {
+    firing.data.push_back(read_data(object, DataFault::Kind::not_a_number));
+  } else if (effect == "drop-write") {
+    firing.data.push_back(read_data(object, DataFault::Kind::drop_write));
+  } else {
+    throw std::runtime_error(place + ".effect: unknown effect \"" + effect + "\"");
+  }
+  object.finish();
+  return fault;
+}
+
+Faults::Faults(const nlohmann::json& faults, std::string fired) : fired_(std::move(fired)) {
+  if (!faults.is_array()) throw std::runtime_error("faults: must be an array");
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    faults_.push_back(read(faults[i], "faults[" + std::to_string(i) + "]"));
+  }
+}
+
+void Faults::record(std::size_t number, const Fault& fault, const CallSite& site) const {
+  if (fired_.empty()) return;
+  const nlohmann::ordered_json line{{"fault", number},        {"call", std::string(site.call)},
+                                    {"effect", fault.effect}, {"occurrence", fault.seen},
+                                    {"device", site.device},  {"peer", site.peer},
+                                    {"rank", site.rank},      {"process", ::getpid()}};
+  const std::string text = line.dump() + "\n";
+  const int file = ::open(fired_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  if (file < 0 ||
+      ::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    throw std::runtime_error("cannot append to " + fired_ + ": " + std::strerror(errno));
+  }
+  ::close(file);
+}
+
+Firing Faults::at(const CallSite& site) {
+  Firing firing;
+  if (faults_.empty()) return firing;
+  const std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < faults_.size(); ++i) {
+    Fault& fault = faults_[i];
+    if (fault.call != site.call || (fault.device >= 0 && fault.device != site.device) ||
+        (fault.peer >= 0 && fault.peer != site.peer) ||
+        (fault.rank >= 0 && fault.rank != site.rank)) {
+      continue;
+    }
+    ++fault.seen;
+    if (fault.seen < fault.first || fault.seen > fault.last) continue;
+    record(i, fault, site);
+    merge(firing, fault.firing);
+  }
+  return firing;
+}
+
+bool Faults::watches(std::string_view call) const {
+  for (const Fault& fault : faults_) {
+    if (fault.call == call) return true;
+  }
+  return false;
+}
+
+}  // namespace conformance::sim

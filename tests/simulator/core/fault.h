@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace conformance::sim {
+
+/// Where a fault may fire. Devices are GPU indices in PCI order, -1 where there is none.
+struct CallSite {
+  std::string_view call;  ///< the API function, or "kernel:<name>"
+  int device = -1;        ///< the GPU that does it; a copy's source
+  int peer = -1;          ///< the other GPU of a pair; a copy's target
+  int rank = -1;          ///< of a NCCL communicator
+};
+
+/// A change to what an operation wrote.
+struct DataFault {
+  enum class Kind {
+    bit_flip,       ///< one bit of the output is inverted
+    wrong_element,  ///< one element of the output gets another finite value
+    not_a_number,   ///< one element of the output becomes NaN
+    drop_write      ///< a range of the output keeps what it held before
+  } kind = Kind::bit_flip;
+  std::uint64_t offset = 0;  ///< byte (bit_flip, drop_write) or element
+  std::uint64_t bytes = ~0ull;
+  int bit = 0;
+};
+
+/// The sum of the faults that fire at one call.
+struct Firing {
+  std::optional<int> code;       ///< the call returns this and does nothing else
+  std::optional<int> fail;       ///< the operation fails with this when it runs, for good
+  std::optional<double> value;   ///< what a query answers
+  std::optional<std::string> text;
+  double delay_seconds = 0;      ///< real time before the work
+  bool hang = false;             ///< the work never ends
+  double slow = 1;               ///< factor on the modelled duration
+  std::vector<DataFault> data;
+};
+
+/// The faults of a scenario. Thread-safe.
+class Faults {
+ public:
+  /// Reads the "faults" array; throws std::runtime_error that names the offending place. `fired` is
+  /// a file to append one line to for each firing, or empty.
+  Faults(const nlohmann::json& faults, std::string fired);
+
+  /// What happens at this call; counts it.
+  Firing at(const CallSite& site);
+  /// Whether any fault names this call: lets a caller leave out preparations.
+  bool watches(std::string_view call) const;
+
+ private:
+  struct Fault {
+    std::string call, effect;
+    std::int64_t first = 1, last = 1;  ///< occurrences that fire, from 1
+    int device = -1, peer = -1, rank = -1;
+    Firing firing;
+    std::int64_t seen = 0;
+  };
+  static Fault read(const nlohmann::json& json, const std::string& place);
+  void record(std::size_t number, const Fault& fault, const CallSite& site) const;
+
+  mutable std::mutex mutex_;
+  std::vector<Fault> faults_;
+  std::string fired_;
+};
+
+}  // namespace conformance::sim

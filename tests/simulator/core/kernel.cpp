@@ -1,0 +1,288 @@
+#include "tests/simulator/core/kernel.h"
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "tests/simulator/core/kernel_shim.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace conformance::sim {
+
+thread_local ThreadPosition position;
+
+namespace {
+
+constexpr std::size_t kStackBytes = 64 * 1024;
+
+/// Tells AddressSanitizer that the stack changes; nothing without it.
+class StackSwitch {
+ public:
+  StackSwitch([[maybe_unused]] const void* bottom, [[maybe_unused]] std::size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(&fake_, bottom, bytes);
+#endif
+  }
+  void back() {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(fake_, nullptr, nullptr);
+#endif
+  }
+
+ private:
+#if defined(__SANITIZE_ADDRESS__)
+  void* fake_ = nullptr;
+#endif
+};
+
+class BlockRunner;
+thread_local BlockRunner* running = nullptr;
+
+/// A stack on which CUDA threads run, one after another; a thread that waits at a barrier keeps it.
+class Fiber {
+ public:
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+  explicit Fiber(void (*entry)())
+      : stack_(static_cast<char*>(::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0))) {
+    if (stack_ == MAP_FAILED) throw std::runtime_error("no memory for a fiber");
+    ::getcontext(&context_);
+    context_.uc_stack.ss_sp = stack_;
+    context_.uc_stack.ss_size = kStackBytes;
+    context_.uc_link = nullptr;
+    ::makecontext(&context_, entry, 0);
+  }
+  ~Fiber() {
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(stack_, kStackBytes);
+#endif
+    ::munmap(stack_, kStackBytes);
+  }
+
+  /// From the runner's stack to this one, until it leaves.
+  void enter(ucontext_t& from) {
+    StackSwitch change(stack_, kStackBytes);
+    ::swapcontext(&from, &context_);
+    change.back();
+  }
+  /// From this stack to the runner's, until it is entered again.
+  void leave(ucontext_t& to, const void* bottom, std::size_t bytes) {
+    StackSwitch change(bottom, bytes);
+    ::swapcontext(&context_, &to);
+    change.back();
+  }
+
+  uint3 thread{0, 0, 0};
+
+ private:
+  char* stack_;
+  ucontext_t context_{};
+};
+
+/// Plays the threads of one block after another on this host thread.
+class BlockRunner {
+ public:
+  BlockRunner(const LaunchShape& shape, const PreparedKernel& kernel, int clock_khz)
+      : shape_(shape), kernel_(kernel), clock_khz_(clock_khz) {
+    pthread_attr_t attributes;
+    void* bottom = nullptr;
+    if (::pthread_getattr_np(::pthread_self(), &attributes) == 0) {
+      ::pthread_attr_getstack(&attributes, &bottom, &main_bytes_);
+      ::pthread_attr_destroy(&attributes);
+    }
+    main_bottom_ = bottom;
+  }
+
+  KernelEnd run() {
+    position.block_size = shape_.block;
+    position.grid_size = shape_.grid;
+    threads_ = shape_.block.x * shape_.block.y * shape_.block.z;
+    running = this;
+    for (unsigned z = 0; z < shape_.grid.z && error_ == 0; ++z) {
+      for (unsigned y = 0; y < shape_.grid.y && error_ == 0; ++y) {
+        for (unsigned x = 0; x < shape_.grid.x && error_ == 0; ++x) {
+          position.block = {x, y, z};
+          run_block();
+        }
+      }
+    }
+    running = nullptr;
+    return {error_, seconds_};
+  }
+
+  void barrier() {
+    Fiber& self = *current_;
+    self.thread = position.thread;
+    waiting_.push_back(&self);
+    self.leave(main_, main_bottom_, main_bytes_);
+    position.thread = self.thread;
+  }
+
+  long long clock() {
+    const auto now = std::chrono::steady_clock::now();
+    if (!started_) {
+      started_ = true;
+      start_ = now;
+    } else if (++looks_ % 16 == 0) {
+      // A kernel that watches the clock is passing time: it must not take a core to do so.
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+    const auto passed = std::chrono::steady_clock::now() - start_;
+    seconds_ = std::chrono::duration<double>(passed).count();
+    return static_cast<long long>(seconds_ * 1e3 * clock_khz_);
+  }
+  double seconds() const { return seconds_; }
+
+  /// Ends the kernel with an error, from within one of its threads.
+  [[noreturn]] void abort(int error) {
+    error_ = error;
+    current_->leave(main_, main_bottom_, main_bytes_);
+    std::abort();
+  }
+
+ private:
+  static void fiber_main() {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+    running->play();
+  }
+  void play() {
+    for (;;) {
+      while (next_ < threads_) {
+        const unsigned number = next_++;
+        position.thread = {number % shape_.block.x, number / shape_.block.x % shape_.block.y,
+                           number / (shape_.block.x * shape_.block.y)};
+        kernel_.thread();
+      }
+      idle_.push_back(current_);
+      current_->leave(main_, main_bottom_, main_bytes_);
+    }
+  }
+  void enter(Fiber* fiber) {
+    current_ = fiber;
+    fiber->enter(main_);
+  }
+  void run_block() {
+    next_ = 0;
+    for (;;) {
+      while (next_ < threads_ && error_ == 0) enter(take_idle());
+      if (waiting_.empty() || error_ != 0) break;
+      std::vector<Fiber*> released;
+      released.swap(waiting_);
+      for (Fiber* fiber : released) {
+        if (error_ == 0) enter(fiber);
+      }
+    }
+  }
+  Fiber* take_idle() {
+    if (idle_.empty()) {
+      fibers_.push_back(std::make_unique<Fiber>(&fiber_main));
+      return fibers_.back().get();
+    }
+    Fiber* fiber = idle_.back();
+    idle_.pop_back();
+    return fiber;
+  }
+
+  const LaunchShape& shape_;
+  const PreparedKernel& kernel_;
+  const int clock_khz_;
+  ucontext_t main_{};
+  const void* main_bottom_ = nullptr;
+  std::size_t main_bytes_ = 0;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Fiber*> idle_, waiting_;
+  Fiber* current_ = nullptr;
+  unsigned threads_ = 0, next_ = 0;
+  int error_ = 0;
+  bool started_ = false;
+  unsigned looks_ = 0;
+  std::chrono::steady_clock::time_point start_;
+  double seconds_ = 0;
+};
+
+struct sigaction previous_action;
+
+void on_bad_access(int signal, siginfo_t* info, void* context) {
+  if (running != nullptr) running->abort(cudaErrorIllegalAddress);
+  // Not a kernel's: whoever was there before decides.
+  if ((previous_action.sa_flags & SA_SIGINFO) != 0) {
+    previous_action.sa_sigaction(signal, info, context);
+  } else {
+    std::signal(signal, SIG_DFL);
+  }
+}
+
+void catch_bad_accesses() {
+  static const bool once = [] {
+    struct sigaction action {};
+    action.sa_sigaction = on_bad_access;
+    // Not deferred: the handler leaves for another stack and does not return.
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    ::sigaction(SIGSEGV, &action, &previous_action);
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+const std::map<std::string, Kernel, std::less<>>& kernel_table() {
+  static const auto* table = [] {
+    auto* made = new std::map<std::string, Kernel, std::less<>>;
+    for (const Kernel& kernel : all_kernels()) {
+      Dl_info info{};
+      if (::dladdr(kernel.function, &info) == 0 || info.dli_sname == nullptr) {
+        throw std::runtime_error(std::string("the kernel ") + kernel.name + " has no symbol");
+      }
+      made->emplace(info.dli_sname, kernel);
+    }
+    return made;
+  }();
+  return *table;
+}
+
+}  // namespace
+
+void block_barrier() { running->barrier(); }
+long long device_clock() { return running->clock(); }
+long long device_nanoseconds() {
+  device_clock();
+  return static_cast<long long>(running->seconds() * 1e9);
+}
+void device_sleep(unsigned nanoseconds) {
+  std::this_thread::sleep_for(std::chrono::nanoseconds(nanoseconds));
+  device_clock();
+}
+void device_trap() { running->abort(cudaErrorLaunchFailure); }
+
+const Kernel* find_kernel(std::string_view mangled) {
+  const auto found = kernel_table().find(mangled);
+  return found == kernel_table().end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> kernel_symbols() {
+  std::vector<std::string> symbols;
+  for (const auto& [symbol, kernel] : kernel_table()) symbols.push_back(symbol);
+  return symbols;
+}
+
+KernelEnd run_kernel(const LaunchShape& shape, const PreparedKernel& kernel, int clock_khz) {
+  catch_bad_accesses();
+  return BlockRunner(shape, kernel, clock_khz).run();
+}
+
+}  // namespace conformance::sim

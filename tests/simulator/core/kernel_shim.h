@@ -1,0 +1,126 @@
+#pragma once
+
+// Makes a host compiler take kernels/*_kernels.cuh: the CUDA C++ that those files may use, and no more.
+
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <cuda_runtime_api.h>
+#include <vector_types.h>
+
+// The toolkit's headers define these for a host compiler as what only nvcc understands.
+#undef __global__
+#undef __device__
+#undef __host__
+#undef __constant__
+#undef __forceinline__
+#undef __launch_bounds__
+#undef __grid_constant__
+#undef __shared__
+#define __global__
+#define __device__
+#define __host__
+#define __constant__ static const
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __grid_constant__
+// One block at a time runs on a thread of the simulator, so the thread's own copy is the block's.
+#define __shared__ static thread_local
+
+namespace conformance::sim {
+
+/// The indices of the CUDA thread that this host thread is playing.
+struct ThreadPosition {
+  uint3 thread{0, 0, 0}, block{0, 0, 0};
+  dim3 block_size, grid_size;
+};
+extern thread_local ThreadPosition position __attribute__((tls_model("initial-exec")));
+
+/// What kernels call that is more than arithmetic.
+void block_barrier();
+long long device_clock();
+long long device_nanoseconds();
+void device_sleep(unsigned nanoseconds);
+[[noreturn]] void device_trap();
+
+}  // namespace conformance::sim
+
+#define threadIdx (::conformance::sim::position.thread)
+#define blockIdx (::conformance::sim::position.block)
+#define blockDim (::conformance::sim::position.block_size)
+#define gridDim (::conformance::sim::position.grid_size)
+
+inline void __syncthreads() { ::conformance::sim::block_barrier(); }
+inline void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+inline void __threadfence_block() { __threadfence(); }
+inline void __threadfence_system() { __threadfence(); }
+inline long long clock64() { return ::conformance::sim::device_clock(); }
+inline void __nanosleep(unsigned nanoseconds) { ::conformance::sim::device_sleep(nanoseconds); }
+[[noreturn]] inline void __trap() { ::conformance::sim::device_trap(); }
+
+template <typename T>
+T __ldg(const T* address) {
+  return *address;
+}
+
+// A template's second parameter is not deduced, so that the argument converts as it does in CUDA.
+template <typename T>
+T atomicAdd(T* address, std::type_identity_t<T> value) {
+  if constexpr (std::is_integral_v<T>) {
+    return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
+  } else {
+    T seen = *address;
+    for (;;) {
+      T wanted = seen + value;
+      if (__atomic_compare_exchange(address, &seen, &wanted, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED)) {
+        return seen;
+      }
+    }
+  }
+}
+template <typename T>
+T atomicSub(T* address, std::type_identity_t<T> value) {
+  return __atomic_fetch_sub(address, value, __ATOMIC_RELAXED);
+}
+template <typename T>
+T atomicOr(T* address, std::type_identity_t<T> value) {
+  return __atomic_fetch_or(address, value, __ATOMIC_RELAXED);
+}
+template <typename T>
+T atomicAnd(T* address, std::type_identity_t<T> value) {
+  return __atomic_fetch_and(address, value, __ATOMIC_RELAXED);
+}
+template <typename T>
+T atomicXor(T* address, std::type_identity_t<T> value) {
+  return __atomic_fetch_xor(address, value, __ATOMIC_RELAXED);
+}
+template <typename T>
+T atomicExch(T* address, std::type_identity_t<T> value) {
+  return __atomic_exchange_n(address, value, __ATOMIC_RELAXED);
+}
+template <typename T>
+T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+  __atomic_compare_exchange_n(address, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  return expected;
+}
+template <typename T>
+T atomicMin(T* address, std::type_identity_t<T> value) {
+  T seen = __atomic_load_n(address, __ATOMIC_RELAXED);
+  while (value < seen && !__atomic_compare_exchange_n(address, &seen, value, false,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return seen;
+}
+template <typename T>
+T atomicMax(T* address, std::type_identity_t<T> value) {
+  T seen = __atomic_load_n(address, __ATOMIC_RELAXED);
+  while (seen < value && !__atomic_compare_exchange_n(address, &seen, value, false,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return seen;
+}

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace conformance::sim {
+
+/// What a simulated GPU is. All rates are modelled: see README.md.
+struct Gpu {
+  int index = 0;  ///< position in PCI order, which is NVML's
+  std::string name, uuid;
+  unsigned pci_domain = 0, pci_bus = 0, pci_device = 0;
+  unsigned pci_device_id = 0x233510de;  ///< device and vendor, as NVML packs them
+  int major = 9, minor = 0;
+  int multiprocessors = 4;
+  std::size_t memory_bytes = 64u << 20;
+  std::size_t foreign_bytes = 0;  ///< memory that another process is said to hold
+  std::size_t l2_bytes = 1u << 20;
+  int clock_khz = 1'000'000;
+  int memory_clock_khz = 1'000'000;
+  int memory_bus_bits = 64;
+  bool ecc = true;
+  double host_link_bytes_per_second = 2e9;  ///< each direction
+  int pcie_generation = 5, pcie_width = 16;
+  double memory_efficiency = 0.9;  ///< share of the memory's peak that kernels and copies reach
+  double matmul_efficiency = 0.8;  ///< share of the arithmetic peak that cuBLAS reaches
+  std::map<std::string, std::int64_t> nvml;  ///< answers of NVML that differ from a healthy GPU's
+
+  /// Double data rate: two transfers a clock.
+  double memory_bytes_per_second() const {
+    return 2.0 * memory_clock_khz * 1e3 * (memory_bus_bits / 8.0);
+  }
+  std::string pci_bus_id() const;  ///< "00000000:1b:00.0"
+};
+
+/// How data gets from one GPU to another.
+struct Link {
+  enum class Kind { none, pcie, nvlink } kind = Kind::nvlink;
+  double bytes_per_second = 4e9;  ///< each direction
+  int nvlinks = 4;                ///< lanes NVML shows per GPU
+};
+
+struct Machine {
+  std::string driver_version = "580.95.05";
+  std::string nvml_version = "13.580.95.05";
+  std::string nccl_note;
+  int cuda_driver_version = 13000;
+  std::vector<Gpu> gpus;
+  std::vector<int> cuda_order;  ///< GPU indices in CUDA's own (fastest first) order
+  std::vector<Link> links;      ///< from * gpus + to
+
+  const Link& link(int from, int to) const {
+    return links[static_cast<std::size_t>(from) * gpus.size() + static_cast<std::size_t>(to)];
+  }
+};
+
+/// Reads the machine from a scenario's "machine" object. `gpus` > 0 says how many GPUs there are
+/// unless the machine lists them. Throws std::runtime_error that names the offending key.
+Machine read_machine(const nlohmann::json& machine, int gpus);
+
+}  // namespace conformance::sim

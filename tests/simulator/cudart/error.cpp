@@ -1,0 +1,54 @@
+#include <algorithm>
+#include <iterator>
+
+#include "tests/simulator/cudart/api.h"
+
+namespace conformance::sim::cudart {
+namespace {
+
+struct ErrorText {
+  cudaError_t error;
+  const char* name;
+};
+// One line for each enumerator of cudaError, made from the toolkit's header by the build.
+constexpr ErrorText kErrors[] = {
+#include "cudart_errors.inc"
+};
+
+const char* name_of(cudaError_t error) {
+  const auto* found = std::find_if(std::begin(kErrors), std::end(kErrors),
+                                   [&](const ErrorText& text) { return text.error == error; });
+  return found == std::end(kErrors) ? nullptr : found->name;
+}
+
+}  // namespace
+
+extern "C" {
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t last = cudaPeekAtLastError();
+  this_thread().last = cudaSuccess;
+  return last;
+}
+
+cudaError_t cudaPeekAtLastError() {
+  // An error that the context is lost to comes back for ever.
+  if (start() == cudaSuccess) {
+    Device* device = device_at(this_thread().ordinal);
+    if (device != nullptr && device->lost() != 0) return static_cast<cudaError_t>(device->lost());
+  }
+  return this_thread().last;
+}
+
+const char* cudaGetErrorName(cudaError_t error) {
+  const char* name = name_of(error);
+  return name == nullptr ? "unrecognized error code" : name;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  if (error == cudaSuccess) return "no error";
+  return name_of(error) == nullptr ? "unrecognized error code" : "an error of the simulated runtime";
+}
+
+}  // extern "C"
+}  // namespace conformance::sim::cudart
