@@ -9,9 +9,12 @@
 #include <stdexcept>
 #include <string>
 
+#include <sys/mman.h>
+
 #include <cuda_runtime_api.h>
 #include <nlohmann/json.hpp>
-#include <sys/mman.h>
+
+#include "tests/simulator/core/kernel.h"
 
 namespace conformance::sim {
 namespace {
@@ -75,7 +78,9 @@ char* reserve(std::size_t bytes) {
   return static_cast<char*>(memory);
 }
 
-std::size_t round_up(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t round_up(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 }  // namespace
 
@@ -89,8 +94,8 @@ void* Device::allocate(std::size_t bytes) {
   const std::size_t size = round_up(bytes);
   const std::lock_guard lock(mutex_);
   const std::size_t usable =
-      gpu_.memory_bytes - gpu_.foreign_bytes - std::min(gpu_.memory_bytes / kContextShare,
-                                                        gpu_.memory_bytes - gpu_.foreign_bytes);
+      gpu_.memory_bytes - gpu_.foreign_bytes -
+      std::min(gpu_.memory_bytes / kContextShare, gpu_.memory_bytes - gpu_.foreign_bytes);
   if (size < bytes || size > usable - std::min(used_, usable)) return nullptr;
   std::size_t at = 0;
   for (const auto& [offset, taken] : allocations_) {
@@ -106,7 +111,8 @@ void* Device::allocate(std::size_t bytes) {
 bool Device::release(void* memory) {
   const std::lock_guard lock(mutex_);
   if (!owns(memory)) return false;
-  const auto found = allocations_.find(static_cast<std::size_t>(static_cast<char*>(memory) - arena_));
+  const auto found =
+      allocations_.find(static_cast<std::size_t>(static_cast<char*>(memory) - arena_));
   if (found == allocations_.end()) return false;
   used_ -= round_up(found->second);
   allocations_.erase(found);
@@ -220,6 +226,21 @@ void Device::reset() {
   per_thread_.clear();
 }
 
+void Device::set_constant(const std::string& name, std::size_t offset, const void* bytes,
+                          std::size_t count) {
+  const std::lock_guard lock(mutex_);
+  std::vector<char>& constant = constants_[name];
+  constant.resize(std::max(constant.size(), offset + count));
+  std::memcpy(constant.data() + offset, bytes, count);
+}
+
+void Device::bring_constants() const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, bytes] : constants_) {
+    std::memcpy(find_constant(name.c_str()), bytes.data(), bytes.size());
+  }
+}
+
 World& World::get() {
   // Never destroyed: streams' threads may outlive main's statics.
   static auto* world = new World();
@@ -231,7 +252,8 @@ World::World()
         if (!scenario().is_object()) throw std::runtime_error("a scenario must be a JSON object");
         return read_machine(part("machine", nlohmann::json::object()), asked_gpus());
       })),
-      faults_(checked([] { return Faults(part("faults", nlohmann::json::array()), fired_file()); })) {
+      faults_(
+          checked([] { return Faults(part("faults", nlohmann::json::array()), fired_file()); })) {
   for (const Gpu& gpu : machine_.gpus) {
     devices_.push_back(std::make_unique<Device>(gpu, gpu.index));
   }

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -20,11 +21,11 @@ namespace conformance::sim {
 /// An address as the simulator knows it.
 struct Location {
   enum class Kind { unknown, device, pinned } kind = Kind::unknown;
-  int device = -1;         ///< GPU that owns it, or was current when it was pinned
-  char* base = nullptr;    ///< start of the allocation
-  std::size_t bytes = 0;   ///< of the allocation
-  unsigned flags = 0;      ///< of pinned memory, as given
-  bool registered = false; ///< pinned by cudaHostRegister
+  int device = -1;          ///< GPU that owns it, or was current when it was pinned
+  char* base = nullptr;     ///< start of the allocation
+  std::size_t bytes = 0;    ///< of the allocation
+  unsigned flags = 0;       ///< of pinned memory, as given
+  bool registered = false;  ///< pinned by cudaHostRegister
   std::size_t left(const void* address) const {
     return bytes - static_cast<std::size_t>(static_cast<const char*>(address) - base);
   }
@@ -71,6 +72,12 @@ class Device {
   bool peer_enabled(int peer) const;
   void reset();
 
+  /// Sets a part of a __constant__ variable. Called in stream order.
+  void set_constant(const std::string& name, std::size_t offset, const void* bytes,
+                    std::size_t count);
+  /// Brings this GPU's constants to the calling thread, which is about to run a kernel.
+  void bring_constants() const;
+
  private:
   const Gpu& gpu_;
   const int index_;
@@ -80,6 +87,7 @@ class Device {
   std::map<std::size_t, std::size_t> allocations_;  ///< offset -> bytes
   std::size_t used_ = 0;
   std::set<int> peers_;
+  std::map<std::string, std::vector<char>> constants_;
   StreamPtr legacy_;
   std::map<Stream*, StreamPtr> streams_;
   std::unordered_map<std::uint64_t, StreamPtr> per_thread_;

@@ -140,24 +140,9 @@ std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
       return static_cast<int>(properties.texturePitchAlignment);
     case cudaDevAttrSingleToDoublePrecisionPerfRatio:
       return 2;
-    case cudaDevAttrComputeMode:
-    case cudaDevAttrKernelExecTimeout:
-    case cudaDevAttrIntegrated:
-    case cudaDevAttrTccDriver:
-    case cudaDevAttrManagedMemory:
-    case cudaDevAttrConcurrentManagedAccess:
-    case cudaDevAttrPageableMemoryAccess:
-    case cudaDevAttrPageableMemoryAccessUsesHostPageTables:
-    case cudaDevAttrDirectManagedMemAccessFromHost:
-    case cudaDevAttrHostNativeAtomicSupported:
-    case cudaDevAttrCooperativeLaunch:
-    case cudaDevAttrIsMultiGpuBoard:
-    case cudaDevAttrMultiGpuBoardGroupID:
-    case cudaDevAttrGPUDirectRDMASupported:
-    case cudaDevAttrClusterLaunch:
-      return 0;
     default:
-      return std::nullopt;
+      // Every other capability is one that the simulator does not have.
+      return attribute >= 1 && attribute < cudaDevAttrMax ? std::optional<int>(0) : std::nullopt;
   }
 }
 

@@ -8,7 +8,7 @@
 
 namespace conformance::sim {
 
-inline constexpr int kMostThreads = 1024;             ///< per block
+inline constexpr int kMostThreads = 1024;               ///< per block
 inline constexpr std::size_t kSharedBytes = 48 * 1024;  ///< per block, without opting in
 inline constexpr std::size_t kSharedOptInBytes = 227 * 1024;
 inline constexpr int kGreatestPriority = -5;

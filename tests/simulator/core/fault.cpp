@@ -138,8 +138,7 @@ void Faults::record(std::size_t number, const Fault& fault, const CallSite& site
                                     {"rank", site.rank},      {"process", ::getpid()}};
   const std::string text = line.dump() + "\n";
   const int file = ::open(fired_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-  if (file < 0 ||
-      ::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+  if (file < 0 || ::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     throw std::runtime_error("cannot append to " + fired_ + ": " + std::strerror(errno));
   }
   ::close(file);

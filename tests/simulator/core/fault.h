@@ -35,13 +35,13 @@ struct DataFault {
 
 /// The sum of the faults that fire at one call.
 struct Firing {
-  std::optional<int> code;       ///< the call returns this and does nothing else
-  std::optional<int> fail;       ///< the operation fails with this when it runs, for good
-  std::optional<double> value;   ///< what a query answers
+  std::optional<int> code;      ///< the call returns this and does nothing else
+  std::optional<int> fail;      ///< the operation fails with this when it runs, for good
+  std::optional<double> value;  ///< what a query answers
   std::optional<std::string> text;
-  double delay_seconds = 0;      ///< real time before the work
-  bool hang = false;             ///< the work never ends
-  double slow = 1;               ///< factor on the modelled duration
+  double delay_seconds = 0;  ///< real time before the work
+  bool hang = false;         ///< the work never ends
+  double slow = 1;           ///< factor on the modelled duration
   std::vector<DataFault> data;
 };
 

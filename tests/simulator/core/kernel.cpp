@@ -8,11 +8,13 @@
 #include <stdexcept>
 #include <thread>
 
-#include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <cuda_runtime_api.h>
+
+#include "kernels/shared_memory.h"
 #include "tests/simulator/core/kernel_shim.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -111,6 +113,7 @@ class BlockRunner {
     position.block_size = shape_.block;
     position.grid_size = shape_.grid;
     threads_ = shape_.block.x * shape_.block.y * shape_.block.z;
+    shared_.resize(shape_.shared_bytes / sizeof(shared_[0]) + 1);
     running = this;
     for (unsigned z = 0; z < shape_.grid.z && error_ == 0; ++z) {
       for (unsigned y = 0; y < shape_.grid.y && error_ == 0; ++y) {
@@ -146,6 +149,7 @@ class BlockRunner {
     return static_cast<long long>(seconds_ * 1e3 * clock_khz_);
   }
   double seconds() const { return seconds_; }
+  void* shared_memory() { return shared_.data(); }
 
   /// Ends the kernel with an error, from within one of its threads.
   [[noreturn]] void abort(int error) {
@@ -202,6 +206,7 @@ class BlockRunner {
   const LaunchShape& shape_;
   const PreparedKernel& kernel_;
   const int clock_khz_;
+  std::vector<ulonglong2> shared_;
   ucontext_t main_{};
   const void* main_bottom_ = nullptr;
   std::size_t main_bytes_ = 0;
@@ -269,6 +274,16 @@ void device_sleep(unsigned nanoseconds) {
 }
 void device_trap() { running->abort(cudaErrorLaunchFailure); }
 
+void* find_constant(const char* mangled) {
+  // The loader knows the address of a thread's own copy, of this library's symbols only.
+  static void* const self = [] {
+    Dl_info info{};
+    ::dladdr(reinterpret_cast<const void*>(&find_constant), &info);
+    return ::dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+  }();
+  return ::dlsym(self, mangled);
+}
+
 const Kernel* find_kernel(std::string_view mangled) {
   const auto found = kernel_table().find(mangled);
   return found == kernel_table().end() ? nullptr : &found->second;
@@ -286,3 +301,9 @@ KernelEnd run_kernel(const LaunchShape& shape, const PreparedKernel& kernel, int
 }
 
 }  // namespace conformance::sim
+
+namespace conformance::kernels {
+
+void* dynamic_shared_memory() { return sim::running->shared_memory(); }
+
+}  // namespace conformance::kernels

@@ -18,7 +18,7 @@ namespace conformance::sim {
 /// An argument of a kernel that is an address.
 struct PointerArgument {
   const void* address = nullptr;
-  bool writes = false;            ///< not a pointer to const
+  bool writes = false;  ///< not a pointer to const
   std::size_t element_bytes = 1;
 };
 
@@ -46,10 +46,14 @@ const Kernel* find_kernel(std::string_view mangled);
 /// Every kernel there is.
 std::vector<std::string> kernel_symbols();
 
+/// The bytes of a __constant__ variable of the kernels, by the name nvcc registers, as the calling
+/// host thread has them; null if there is none.
+void* find_constant(const char* mangled);
+
 /// How a kernel ended.
 struct KernelEnd {
-  int error = 0;               ///< a cudaError_t, or 0
-  double device_seconds = 0;   ///< what the kernel saw pass on the device's clock, if it looked
+  int error = 0;              ///< a cudaError_t, or 0
+  double device_seconds = 0;  ///< what the kernel saw pass on the device's clock, if it looked
 };
 /// Runs all threads of all blocks on this host thread.
 KernelEnd run_kernel(const LaunchShape& shape, const PreparedKernel& kernel, int clock_khz);

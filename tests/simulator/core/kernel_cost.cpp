@@ -40,14 +40,12 @@ bool reachable(const Device& device, const PreparedKernel& kernel) {
 }
 
 /// What data faults change: the first output in a peer's memory, else the first output.
-Location output_of(const PreparedKernel& kernel, const Device& device,
-                   PointerArgument& argument) {
+Location output_of(const PreparedKernel& kernel, const Device& device, PointerArgument& argument) {
   Location output;
   for (const PointerArgument& pointer : kernel.pointers) {
     const Location location = World::get().find(pointer.address);
     if (!pointer.writes || location.kind == Location::Kind::unknown) continue;
-    const bool peer =
-        location.kind == Location::Kind::device && location.device != device.index();
+    const bool peer = location.kind == Location::Kind::device && location.device != device.index();
     if (output.kind == Location::Kind::unknown || peer) {
       output = location;
       argument = pointer;
@@ -69,8 +67,8 @@ int peer_of(const PreparedKernel& kernel, const Device& device) {
   return -1;
 }
 
-Outcome run_on_device(Device& device, const Kernel&, const LaunchShape& shape,
-                      const PreparedKernel& prepared, const Firing& firing) {
+Outcome run_on_device(Device& device, const LaunchShape& shape, const PreparedKernel& prepared,
+                      const Firing& firing) {
   if (!reachable(device, prepared)) return {kLatency, cudaErrorIllegalAddress};
   PointerArgument output;
   std::vector<char> before;
@@ -81,10 +79,11 @@ Outcome run_on_device(Device& device, const Kernel&, const LaunchShape& shape,
     const auto* first = static_cast<const char*>(output.address);
     if (keeps_old_bytes(firing)) before.assign(first, first + bytes);
   }
+  device.bring_constants();
   const KernelEnd end = run_kernel(shape, prepared, device.gpu().clock_khz);
   if (bytes > 0) {
-    damage(firing, const_cast<void*>(output.address), bytes, std::min<std::size_t>(output.element_bytes, 8),
-           before);
+    damage(firing, const_cast<void*>(output.address), bytes,
+           std::min<std::size_t>(output.element_bytes, 8), before);
   }
   return {kLatency + std::max(seconds_of(device, prepared), end.device_seconds), end.error};
 }

@@ -10,7 +10,7 @@ int peer_of(const PreparedKernel& kernel, const Device& device);
 
 /// Runs a kernel as `device` does: an argument in memory that it cannot reach ends it with
 /// cudaErrorIllegalAddress. Modelled duration: see README.md.
-Outcome run_on_device(Device& device, const Kernel& kernel, const LaunchShape& shape,
-                      const PreparedKernel& prepared, const Firing& firing);
+Outcome run_on_device(Device& device, const LaunchShape& shape, const PreparedKernel& prepared,
+                      const Firing& firing);
 
 }  // namespace conformance::sim

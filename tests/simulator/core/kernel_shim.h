@@ -1,6 +1,7 @@
 #pragma once
 
-// Makes a host compiler take kernels/*_kernels.cuh: the CUDA C++ that those files may use, and no more.
+// Makes a host compiler take kernels/*_kernels.cuh: the CUDA C++ that those files may use, and no
+// more.
 
 #include <atomic>
 #include <cmath>
@@ -9,8 +10,9 @@
 #include <cstring>
 #include <type_traits>
 
-#include <cuda_runtime_api.h>
 #include <vector_types.h>
+
+#include <cuda_runtime_api.h>
 
 // The toolkit's headers define these for a host compiler as what only nvcc understands.
 #undef __global__
@@ -24,12 +26,13 @@
 #define __global__
 #define __device__
 #define __host__
-#define __constant__ static const
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
-// One block at a time runs on a thread of the simulator, so the thread's own copy is the block's.
+// One block at a time runs on a thread of the simulator, so the thread's own copy is the block's;
+// and of constants it is the GPU's, refreshed before each kernel.
 #define __shared__ static thread_local
+#define __constant__ thread_local
 
 namespace conformance::sim {
 

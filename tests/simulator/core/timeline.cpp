@@ -35,8 +35,7 @@ CompletionPtr Stream::submit(Operation operation, std::vector<CompletionPtr> aft
                              const Firing& firing) {
   auto completion = std::make_shared<Completion>();
   const std::lock_guard lock(mutex_);
-  queue_.push_back(
-      {std::move(operation), std::move(after), firing, host_clock::now(), completion});
+  queue_.push_back({std::move(operation), std::move(after), firing, host_clock::now(), completion});
   last_ = completion;
   if (!running_) {
     running_ = true;

@@ -22,14 +22,13 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 cudaError_t cudaSetDevice(int ordinal) {
   Device* device = start() == cudaSuccess ? device_at(ordinal) : nullptr;
-  return api(
-      "cudaSetDevice",
-      [&](const Firing&) {
-        if (device == nullptr) return cudaErrorInvalidDevice;
-        this_thread().ordinal = ordinal;
-        return static_cast<cudaError_t>(device->lost());
-      },
-      {"", device == nullptr ? -1 : device->index()});
+  return api("cudaSetDevice",
+             [&](const Firing&) {
+               if (device == nullptr) return cudaErrorInvalidDevice;
+               this_thread().ordinal = ordinal;
+               return static_cast<cudaError_t>(device->lost());
+             },
+             {"", device == nullptr ? -1 : device->index()});
 }
 
 cudaError_t cudaGetDevice(int* ordinal) {
@@ -42,34 +41,32 @@ cudaError_t cudaGetDevice(int* ordinal) {
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int ordinal) {
   Device* device = start() == cudaSuccess ? device_at(ordinal) : nullptr;
-  return api(
-      "cudaGetDeviceProperties",
-      [&](const Firing&) {
-        if (properties == nullptr) return cudaErrorInvalidValue;
-        if (device == nullptr) return cudaErrorInvalidDevice;
-        fill_properties(device->gpu(), *properties);
-        return cudaSuccess;
-      },
-      {"", device == nullptr ? -1 : device->index()});
+  return api("cudaGetDeviceProperties",
+             [&](const Firing&) {
+               if (properties == nullptr) return cudaErrorInvalidValue;
+               if (device == nullptr) return cudaErrorInvalidDevice;
+               fill_properties(device->gpu(), *properties);
+               return cudaSuccess;
+             },
+             {"", device == nullptr ? -1 : device->index()});
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ordinal) {
   Device* device = start() == cudaSuccess ? device_at(ordinal) : nullptr;
-  return api(
-      "cudaDeviceGetAttribute",
-      [&](const Firing& firing) {
-        if (value == nullptr) return cudaErrorInvalidValue;
-        if (device == nullptr) return cudaErrorInvalidDevice;
-        if (firing.value) {
-          *value = static_cast<int>(*firing.value);
-          return cudaSuccess;
-        }
-        const std::optional<int> answer = attribute_of(device->gpu(), attribute);
-        if (!answer) return cudaErrorInvalidValue;
-        *value = *answer;
-        return cudaSuccess;
-      },
-      {"", device == nullptr ? -1 : device->index()});
+  return api("cudaDeviceGetAttribute",
+             [&](const Firing& firing) {
+               if (value == nullptr) return cudaErrorInvalidValue;
+               if (device == nullptr) return cudaErrorInvalidDevice;
+               if (firing.value) {
+                 *value = static_cast<int>(*firing.value);
+                 return cudaSuccess;
+               }
+               const std::optional<int> answer = attribute_of(device->gpu(), attribute);
+               if (!answer) return cudaErrorInvalidValue;
+               *value = *answer;
+               return cudaSuccess;
+             },
+             {"", device == nullptr ? -1 : device->index()});
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int ordinal) {
@@ -109,8 +106,8 @@ cudaError_t cudaDriverGetVersion(int* version) {
   if (version == nullptr) return remember(cudaErrorInvalidValue);
   const Firing firing = World::get().faults().at({"cudaDriverGetVersion"});
   if (firing.code) return remember(static_cast<cudaError_t>(*firing.code));
-  *version = firing.value ? static_cast<int>(*firing.value)
-                          : World::get().machine().cuda_driver_version;
+  *version =
+      firing.value ? static_cast<int>(*firing.value) : World::get().machine().cuda_driver_version;
   return cudaSuccess;
 }
 
@@ -166,16 +163,16 @@ cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
 cudaError_t cudaDeviceCanAccessPeer(int* can, int ordinal, int peer_ordinal) {
   Device* device = start() == cudaSuccess ? device_at(ordinal) : nullptr;
   Device* peer = start() == cudaSuccess ? device_at(peer_ordinal) : nullptr;
-  return api(
-      "cudaDeviceCanAccessPeer",
-      [&](const Firing& firing) {
-        if (can == nullptr) return cudaErrorInvalidValue;
-        if (device == nullptr || peer == nullptr) return cudaErrorInvalidDevice;
-        *can = firing.value ? static_cast<int>(*firing.value)
-                            : peers_reach(World::get().machine(), device->index(), peer->index());
-        return cudaSuccess;
-      },
-      {"", device == nullptr ? -1 : device->index(), peer == nullptr ? -1 : peer->index()});
+  return api("cudaDeviceCanAccessPeer",
+             [&](const Firing& firing) {
+               if (can == nullptr) return cudaErrorInvalidValue;
+               if (device == nullptr || peer == nullptr) return cudaErrorInvalidDevice;
+               *can = firing.value
+                          ? static_cast<int>(*firing.value)
+                          : peers_reach(World::get().machine(), device->index(), peer->index());
+               return cudaSuccess;
+             },
+             {"", device == nullptr ? -1 : device->index(), peer == nullptr ? -1 : peer->index()});
 }
 
 cudaError_t cudaDeviceEnablePeerAccess(int peer_ordinal, unsigned flags) {
@@ -185,7 +182,8 @@ cudaError_t cudaDeviceEnablePeerAccess(int peer_ordinal, unsigned flags) {
       [&](Device& device, const Firing&) {
         if (flags != 0) return cudaErrorInvalidValue;
         if (peer == nullptr) return cudaErrorInvalidDevice;
-        if (peer == &device || !peers_reach(World::get().machine(), device.index(), peer->index())) {
+        if (peer == &device ||
+            !peers_reach(World::get().machine(), device.index(), peer->index())) {
           return peer == &device ? cudaErrorInvalidDevice : cudaErrorPeerAccessUnsupported;
         }
         return device.enable_peer(peer->index()) ? cudaSuccess : cudaErrorPeerAccessAlreadyEnabled;
@@ -208,35 +206,35 @@ cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr attribute, i
                                       int peer_ordinal) {
   Device* device = start() == cudaSuccess ? device_at(ordinal) : nullptr;
   Device* peer = start() == cudaSuccess ? device_at(peer_ordinal) : nullptr;
-  return api(
-      "cudaDeviceGetP2PAttribute",
-      [&](const Firing& firing) {
-        if (value == nullptr) return cudaErrorInvalidValue;
-        if (device == nullptr || peer == nullptr || device == peer) return cudaErrorInvalidDevice;
-        const Machine& machine = World::get().machine();
-        const bool reach = peers_reach(machine, device->index(), peer->index());
-        const bool nvlink =
-            machine.link(device->index(), peer->index()).kind == Link::Kind::nvlink;
-        switch (attribute) {
-          case cudaDevP2PAttrPerformanceRank:
-            *value = nvlink ? 0 : 1;
-            break;
-          case cudaDevP2PAttrAccessSupported:
-            *value = reach ? 1 : 0;
-            break;
-          case cudaDevP2PAttrNativeAtomicSupported:
-            *value = reach && nvlink ? 1 : 0;
-            break;
-          case cudaDevP2PAttrCudaArrayAccessSupported:
-            *value = reach ? 1 : 0;
-            break;
-          default:
-            return cudaErrorInvalidValue;
-        }
-        if (firing.value) *value = static_cast<int>(*firing.value);
-        return cudaSuccess;
-      },
-      {"", device == nullptr ? -1 : device->index(), peer == nullptr ? -1 : peer->index()});
+  return api("cudaDeviceGetP2PAttribute",
+             [&](const Firing& firing) {
+               if (value == nullptr) return cudaErrorInvalidValue;
+               if (device == nullptr || peer == nullptr || device == peer)
+                 return cudaErrorInvalidDevice;
+               const Machine& machine = World::get().machine();
+               const bool reach = peers_reach(machine, device->index(), peer->index());
+               const bool nvlink =
+                   machine.link(device->index(), peer->index()).kind == Link::Kind::nvlink;
+               switch (attribute) {
+                 case cudaDevP2PAttrPerformanceRank:
+                   *value = nvlink ? 0 : 1;
+                   break;
+                 case cudaDevP2PAttrAccessSupported:
+                   *value = reach ? 1 : 0;
+                   break;
+                 case cudaDevP2PAttrNativeAtomicSupported:
+                   *value = reach && nvlink ? 1 : 0;
+                   break;
+                 case cudaDevP2PAttrCudaArrayAccessSupported:
+                   *value = reach ? 1 : 0;
+                   break;
+                 default:
+                   return cudaErrorInvalidValue;
+               }
+               if (firing.value) *value = static_cast<int>(*firing.value);
+               return cudaSuccess;
+             },
+             {"", device == nullptr ? -1 : device->index(), peer == nullptr ? -1 : peer->index()});
 }
 
 }  // extern "C"

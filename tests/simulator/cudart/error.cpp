@@ -47,7 +47,8 @@ const char* cudaGetErrorName(cudaError_t error) {
 
 const char* cudaGetErrorString(cudaError_t error) {
   if (error == cudaSuccess) return "no error";
-  return name_of(error) == nullptr ? "unrecognized error code" : "an error of the simulated runtime";
+  return name_of(error) == nullptr ? "unrecognized error code"
+                                   : "an error of the simulated runtime";
 }
 
 }  // extern "C"

@@ -1,7 +1,8 @@
 #include <cstdio>
 #include <cstdlib>
-#include <map>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <unordered_map>
 
 #include "tests/simulator/core/device_attributes.h"
@@ -12,19 +13,28 @@
 namespace conformance::sim::cudart {
 namespace {
 
+struct Function {
+  const Kernel* kernel = nullptr;
+  std::size_t most_shared_bytes = kSharedBytes;
+};
+struct Constant {
+  std::string name;
+  std::size_t bytes = 0;
+};
 struct Functions {
   std::mutex mutex;
-  std::unordered_map<const void*, const Kernel*> all;
+  std::unordered_map<const void*, Function> all;
+  std::unordered_map<const void*, Constant> constants;
 };
 Functions& functions() {
   static auto* table = new Functions;
   return *table;
 }
 
-const Kernel* find_function(const void* host) {
+std::optional<Function> find_function(const void* host) {
   const std::lock_guard lock(functions().mutex);
   const auto found = functions().all.find(host);
-  return found == functions().all.end() ? nullptr : found->second;
+  return found == functions().all.end() ? std::nullopt : std::optional(found->second);
 }
 
 /// The <<<>>> of the launch that is being made.
@@ -38,7 +48,7 @@ std::vector<Configuration>& configurations() {
   return stack;
 }
 
-cudaError_t check_shape(const LaunchShape& shape) {
+cudaError_t check_shape(const LaunchShape& shape, const Function& function) {
   const auto zero = [](const dim3& size) { return size.x == 0 || size.y == 0 || size.z == 0; };
   const dim3& block = shape.block;
   if (zero(shape.grid) || zero(block) || block.x > 1024 || block.y > 1024 || block.z > 64 ||
@@ -46,26 +56,25 @@ cudaError_t check_shape(const LaunchShape& shape) {
       shape.grid.x > 2147483647u || shape.grid.y > 65535 || shape.grid.z > 65535) {
     return cudaErrorInvalidConfiguration;
   }
-  return shape.shared_bytes > kSharedOptInBytes ? cudaErrorInvalidValue : cudaSuccess;
+  return shape.shared_bytes > function.most_shared_bytes ? cudaErrorInvalidValue : cudaSuccess;
 }
 
-cudaError_t launch(const void* function, const LaunchShape& shape, void** arguments,
+cudaError_t launch(const void* host_function, const LaunchShape& shape, void** arguments,
                    cudaStream_t handle) {
-  return on_device("cudaLaunchKernel", [&](Device& device, const Firing& at_launch) {
-    const Kernel* kernel = find_function(function);
-    if (kernel == nullptr) return cudaErrorInvalidDeviceFunction;
+  return on_device("cudaLaunchKernel", [&](Device& device, const Firing&) {
+    const std::optional<Function> function = find_function(host_function);
+    if (!function) return cudaErrorInvalidDeviceFunction;
     const StreamPtr stream = find_stream(handle);
     if (!stream || &stream->device() != &device) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = check_shape(shape); error != cudaSuccess) return error;
-    const PreparedKernel prepared = kernel->prepare(arguments);
+    if (const cudaError_t error = check_shape(shape, *function); error != cudaSuccess) return error;
+    const PreparedKernel prepared = function->kernel->prepare(arguments);
     Operation operation;
-    operation.call = std::string("kernel:") + kernel->name;
+    operation.call = std::string("kernel:") + function->kernel->name;
     operation.device = device.index();
     operation.peer = peer_of(prepared, device);
-    operation.work = [&device, shape, prepared, kernel](const Firing& firing) {
-      return run_on_device(device, *kernel, shape, prepared, firing);
+    operation.work = [&device, shape, prepared](const Firing& firing) {
+      return run_on_device(device, shape, prepared, firing);
     };
-    static_cast<void>(at_launch);
     return submit(stream, std::move(operation), false);
   });
 }
@@ -95,7 +104,18 @@ void __cudaRegisterFunction(void**, const char* host_function, char*, const char
     std::_Exit(3);
   }
   const std::lock_guard lock(functions().mutex);
-  functions().all[host_function] = kernel;
+  functions().all[host_function].kernel = kernel;
+}
+
+void __cudaRegisterVar(void**, char* host_variable, char*, const char* device_name, int,
+                       size_t bytes, int constant, int) {
+  if (constant == 0 || find_constant(device_name) == nullptr) {
+    std::fprintf(stderr, "simulator: no variable of the kernels is __constant__ and named %s\n",
+                 device_name);
+    std::_Exit(3);
+  }
+  const std::lock_guard lock(functions().mutex);
+  functions().constants[host_variable] = {device_name, bytes};
 }
 
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, CUstream_st* stream) {
@@ -133,14 +153,62 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   return on_device("cudaFuncGetAttributes", [&](Device& device, const Firing&) {
     if (attributes == nullptr) return cudaErrorInvalidValue;
-    if (find_function(function) == nullptr) return cudaErrorInvalidDeviceFunction;
+    const std::optional<Function> found = find_function(function);
+    if (!found) return cudaErrorInvalidDeviceFunction;
     *attributes = {};
     attributes->maxThreadsPerBlock = kMostThreads;
     attributes->numRegs = 32;
     attributes->binaryVersion = attributes->ptxVersion =
         device.gpu().major * 10 + device.gpu().minor;
-    attributes->maxDynamicSharedSizeBytes = static_cast<int>(kSharedBytes);
+    attributes->maxDynamicSharedSizeBytes = static_cast<int>(found->most_shared_bytes);
     return cudaSuccess;
+  });
+}
+
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  return on_device("cudaFuncSetAttribute", [&](Device&, const Firing&) {
+    const std::lock_guard lock(functions().mutex);
+    const auto found = functions().all.find(function);
+    if (found == functions().all.end()) return cudaErrorInvalidDeviceFunction;
+    if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+        static_cast<std::size_t>(value) > kSharedOptInBytes) {
+      return cudaErrorInvalidValue;
+    }
+    found->second.most_shared_bytes = static_cast<std::size_t>(value);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemcpyToSymbolAsync(const void* symbol, const void* from, size_t bytes,
+                                    size_t offset, cudaMemcpyKind kind, cudaStream_t handle) {
+  return on_device("cudaMemcpyToSymbol", [&](Device& device, const Firing&) {
+    const StreamPtr stream = find_stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    if (kind != cudaMemcpyHostToDevice && kind != cudaMemcpyDefault) {
+      return cudaErrorInvalidMemcpyDirection;
+    }
+    Constant constant;
+    {
+      const std::lock_guard lock(functions().mutex);
+      const auto found = functions().constants.find(symbol);
+      if (found == functions().constants.end()) return cudaErrorInvalidSymbol;
+      constant = found->second;
+    }
+    if (from == nullptr || offset > constant.bytes || bytes > constant.bytes - offset) {
+      return cudaErrorInvalidValue;
+    }
+    const auto* first = static_cast<const char*>(from);
+    const double seconds =
+        kLatency + static_cast<double>(bytes) / World::get().copy_rate(-1, device.index());
+    return submit(stream,
+                  {"cudaMemcpyToSymbolAsync", device.index(), -1,
+                   [&device, name = constant.name, offset, seconds,
+                    staged = std::vector<char>(first, first + bytes)](const Firing&) {
+                     device.set_constant(name, offset, staged.data(), staged.size());
+                     return Outcome{seconds, 0};
+                   }},
+                  false);
   });
 }
 
@@ -148,7 +216,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
                                                           int block_size, size_t) {
   return on_device("cudaOccupancyMaxActiveBlocksPerMultiprocessor", [&](Device&, const Firing&) {
     if (blocks == nullptr || block_size <= 0) return cudaErrorInvalidValue;
-    if (find_function(function) == nullptr) return cudaErrorInvalidDeviceFunction;
+    if (!find_function(function)) return cudaErrorInvalidDeviceFunction;
     *blocks = block_size > kMostThreads ? 0 : 2 * kMostThreads / block_size;
     return cudaSuccess;
   });

@@ -62,6 +62,9 @@ cudaError_t copy(const char* name, void* to, const void* from, const Shape& shap
                  cudaMemcpyKind kind, cudaStream_t handle, bool blocking) {
   const StreamPtr stream = find_stream(handle);
   if (!stream) return cudaErrorInvalidResourceHandle;
+  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) {
+    return cudaErrorInvalidMemcpyDirection;
+  }
   if (shape.width == 0 || shape.rows == 0) return cudaSuccess;
   if (to == nullptr || from == nullptr) return cudaErrorInvalidValue;
   World& world = World::get();
@@ -87,10 +90,10 @@ cudaError_t copy(const char* name, void* to, const void* from, const Shape& shap
   Operation operation;
   operation.call = name;
   operation.device = source.device() >= 0 ? source.device() : target.device();
-  operation.peer = source.device() >= 0 && target.device() >= 0 &&
-                           source.device() != target.device()
-                       ? target.device()
-                       : -1;
+  operation.peer =
+      source.device() >= 0 && target.device() >= 0 && source.device() != target.device()
+          ? target.device()
+          : -1;
   operation.work = [=](const Firing& firing) {
     auto* out = static_cast<char*>(to);
     const std::size_t span = (actual.rows - 1) * actual.to_pitch + actual.width;
@@ -269,8 +272,7 @@ cudaError_t cudaHostGetFlags(unsigned* flags, void* memory) {
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
   return on_device("cudaMemGetInfo", [&](Device& device, const Firing& firing) {
     if (free_bytes != nullptr) {
-      *free_bytes =
-          firing.value ? static_cast<std::size_t>(*firing.value) : device.free_bytes();
+      *free_bytes = firing.value ? static_cast<std::size_t>(*firing.value) : device.free_bytes();
     }
     if (total != nullptr) *total = device.gpu().memory_bytes;
     return cudaSuccess;
@@ -329,7 +331,8 @@ cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t fro
                          size_t width, size_t height, cudaMemcpyKind kind) {
   return copying("cudaMemcpy2D", [&](const char* name) {
     if (width > to_pitch || width > from_pitch) return cudaErrorInvalidPitchValue;
-    return copy(name, to, from, {width, height, to_pitch, from_pitch}, kind, cudaStreamLegacy, true);
+    return copy(name, to, from, {width, height, to_pitch, from_pitch}, kind, cudaStreamLegacy,
+                true);
   });
 }
 
@@ -360,9 +363,8 @@ cudaError_t cudaMemset(void* to, int value, size_t bytes) {
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-  return copying("cudaMemsetAsync", [&](const char* name) {
-    return set(name, to, value, bytes, stream, false);
-  });
+  return copying("cudaMemsetAsync",
+                 [&](const char* name) { return set(name, to, value, bytes, stream, false); });
 }
 
 }  // extern "C"

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -80,6 +82,23 @@ cudaError_t record_event(const StreamPtr& stream, Event& event) {
   event.recorded = stream->device().enqueue(
       stream, {"cudaEventRecord", -1, -1, [](const Firing&) { return Outcome{}; }}, {}, {});
   return cudaSuccess;
+}
+
+/// Runs on the stream's thread, and takes in modelled time what it takes.
+cudaError_t submit_host_function(const char* name, cudaStream_t handle,
+                                 const std::function<void()>& function) {
+  return on_stream(name, handle, [&](const StreamPtr& stream, const Firing&) {
+    return submit(stream,
+                  {"host function", stream->device().index(), -1,
+                   [function](const Firing&) {
+                     const auto start = std::chrono::steady_clock::now();
+                     function();
+                     const std::chrono::duration<double> passed =
+                         std::chrono::steady_clock::now() - start;
+                     return Outcome{passed.count(), 0};
+                   }},
+                  false);
+  });
 }
 
 }  // namespace
@@ -197,30 +216,15 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void* data) {
-  return on_stream("cudaLaunchHostFunc", handle, [&](const StreamPtr& stream, const Firing&) {
-    if (function == nullptr) return cudaErrorInvalidValue;
-    return submit(stream,
-                  {"host function", stream->device().index(), -1,
-                   [function, data](const Firing&) {
-                     function(data);
-                     return Outcome{kLatency, 0};
-                   }},
-                  false);
-  });
+  if (function == nullptr) return remember(cudaErrorInvalidValue);
+  return submit_host_function("cudaLaunchHostFunc", handle, [=] { function(data); });
 }
 
 cudaError_t cudaStreamAddCallback(cudaStream_t handle, cudaStreamCallback_t callback, void* data,
                                   unsigned flags) {
-  return on_stream("cudaStreamAddCallback", handle, [&](const StreamPtr& stream, const Firing&) {
-    if (callback == nullptr || flags != 0) return cudaErrorInvalidValue;
-    return submit(stream,
-                  {"host function", stream->device().index(), -1,
-                   [callback, data, handle](const Firing&) {
-                     callback(handle, cudaSuccess, data);
-                     return Outcome{kLatency, 0};
-                   }},
-                  false);
-  });
+  if (callback == nullptr || flags != 0) return remember(cudaErrorInvalidValue);
+  return submit_host_function("cudaStreamAddCallback", handle,
+                              [=] { callback(handle, cudaSuccess, data); });
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
@@ -255,7 +259,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   return on_stream("cudaEventRecord", handle, [&](const StreamPtr& stream, const Firing&) {
     cudaError_t result = cudaSuccess;
-    if (!with_event(event, [&](Event& found) { return record_event(stream, found); }, result)) {
+    if (!with_event(
+            event, [&](Event& found) { return record_event(stream, found); }, result)) {
       return cudaErrorInvalidResourceHandle;
     }
     return result;
