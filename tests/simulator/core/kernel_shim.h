@@ -10,6 +10,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include <vector_functions.h>
 #include <vector_types.h>
 
 #include <cuda_runtime_api.h>
