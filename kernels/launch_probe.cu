@@ -57,8 +57,8 @@ cudaError_t contend(Contended* state, std::uint32_t* holders, unsigned* claims,
   return cudaGetLastError();
 }
 
-cudaError_t store_to(std::uint32_t* address, cudaStream_t stream) {
-  store_to_kernel<<<1, 1, 0, stream>>>(address);
+cudaError_t store_to(std::uintptr_t address, cudaStream_t stream) {
+  store_to_kernel<<<1, 1, 0, stream>>>(reinterpret_cast<std::uint32_t*>(address));
   return cudaGetLastError();
 }
 

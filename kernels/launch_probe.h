@@ -77,6 +77,6 @@ cudaError_t contend(Contended* state, std::uint32_t* holders, unsigned* claims,
 
 /// One thread stores to `address`, whatever that is: with an address that is not mapped, the
 /// documented way to lose a context. For processes that end afterwards.
-cudaError_t store_to(std::uint32_t* address, cudaStream_t stream);
+cudaError_t store_to(std::uintptr_t address, cudaStream_t stream);
 
 }  // namespace conformance::kernels

@@ -72,7 +72,7 @@ TEST_F(Visibility, TheListOfThisProcessIsFollowed) {
 std::string short_form(const std::string& uuid, const std::vector<std::string>& all) {
   constexpr std::size_t kShortest = 12;  // "GPU-" and eight digits
   for (std::size_t length = kShortest; length < uuid.size(); ++length) {
-    const std::string beginning = uuid.substr(0, length);
+    std::string beginning = uuid.substr(0, length);
     const auto shared = std::count_if(all.begin(), all.end(), [&](const std::string& other) {
       return other.starts_with(beginning);
     });

@@ -34,8 +34,7 @@ int illegal_store(std::span<const std::string> arguments) {
   if (answer["before"] == 0) {
     // The first page is never mapped, on the GPU as on the host.
     constexpr std::uintptr_t kNotMapped = 16;
-    answer["launch"] =
-        static_cast<int>(kernels::store_to(reinterpret_cast<std::uint32_t*>(kNotMapped), stream));
+    answer["launch"] = static_cast<int>(kernels::store_to(kNotMapped, stream));
     const Status waited = wait_for(stream);
     answer["wait"] = waited.code();
     // Nothing can be released in a lost context: the process's end does that.
