@@ -1,0 +1,190 @@
+#include "ci/report/junit.h"
+
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "ci/report/text.h"
+
+namespace conformance::report {
+namespace {
+
+std::string words(const Json& value) {
+  return value.is_string() ? value.get<std::string>()
+                           : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string property(std::string_view name, std::string_view value) {
+  return fmt::format("<property name=\"{}\" value=\"{}\"/>\n", escape_xml(name), escape_xml(value));
+}
+
+std::string properties(const std::string& items) {
+  return items.empty() ? "" : "<properties>\n" + items + "</properties>\n";
+}
+
+std::string figure_properties(const Json& figure) {
+  const std::string name = fmt::format("figure.{} [{}]", words(figure.at("name")),
+                                       words(figure.at("subject").at("name")));
+  const std::string unit = words(figure.at("unit"));
+  std::string items = property(name, fmt::format("{} {}", words(figure.at("value")), unit));
+  for (const auto& [bound, reason] : {std::pair{"limit", "source"}, std::pair{"floor", "reason"}}) {
+    if (figure.contains(bound)) {
+      items += property(fmt::format("{}.{}", name, bound),
+                        fmt::format("{} {} ({})", words(figure[bound].at("value")), unit,
+                                    words(figure[bound].at(reason))));
+    }
+  }
+  return items;
+}
+
+std::string test_properties(const Json& test) {
+  std::string items;
+  if (const std::string claim = words(test.at("claim")); !claim.empty()) {
+    items += property("claim", claim);
+    items += property("source", words(test.at("source")));
+  }
+  for (const Json& verified : test.at("verified")) {
+    items += property("verified." + words(verified.at("what")), words(verified.at("count")));
+  }
+  for (const Json& figure : test.at("figures")) items += figure_properties(figure);
+  return properties(items);
+}
+
+std::vector<const Json*> findings_of(const Json& results, const Json& test) {
+  std::vector<const Json*> found;
+  for (const Json& finding : results.at("findings")) {
+    if (finding.at("test") == test.at("name")) found.push_back(&finding);
+  }
+  return found;
+}
+
+std::string describe(const Json& finding) {
+  std::string text = fmt::format(
+      "{} ({})\nSubject: {}\nSeen: {}\nCause: {}\nRemedy: {}\n", words(finding.at("code")),
+      words(finding.at("severity")), words(finding.at("subject").at("name")),
+      words(finding.at("detail")), words(finding.at("cause")), words(finding.at("remedy")));
+  for (const auto& [name, value] : finding.at("evidence").items()) {
+    text += fmt::format("{}: {}\n", name, words(value));
+  }
+  return text;
+}
+
+/// The element that says how the test ended; nothing for a passed one.
+std::string outcome_element(const Json& results, const Json& test) {
+  const std::string outcome = words(test.at("outcome"));
+  if (outcome == "passed") return "";
+  if (outcome == "skipped") {
+    return fmt::format("<skipped message=\"{}\"/>\n", escape_xml(words(test.at("skip_reason"))));
+  }
+  if (outcome == "blocked") {
+    return fmt::format("<skipped message=\"blocked by {}\"/>\n",
+                       escape_xml(words(test.at("blocked_by"))));
+  }
+  const std::vector<const Json*> found = findings_of(results, test);
+  std::string type = outcome;
+  std::string message = outcome;
+  std::string body;
+  if (!found.empty()) {
+    const Json& first = *found.front();
+    type = words(first.at("code"));
+    message = fmt::format("{} Seen: {}. Remedy: {}", words(first.at("cause")),
+                          words(first.at("detail")), words(first.at("remedy")));
+  }
+  for (const Json* finding : found) body += describe(*finding) + '\n';
+  for (const Json& text : test.at("messages")) body += words(text) + '\n';
+  const std::string_view element = outcome == "failed" || outcome == "slow" ? "failure" : "error";
+  return fmt::format("<{0} type=\"{1}\" message=\"{2}\">{3}</{0}>\n", element, escape_xml(type),
+                     escape_xml(message), escape_xml(body));
+}
+
+struct Totals {
+  int tests = 0, failures = 0, errors = 0, skipped = 0;
+
+  void add(const Json& test) {
+    const std::string outcome = words(test.at("outcome"));
+    ++tests;
+    if (outcome == "failed" || outcome == "slow") {
+      ++failures;
+    } else if (outcome == "skipped" || outcome == "blocked") {
+      ++skipped;
+    } else if (outcome != "passed") {
+      ++errors;
+    }
+  }
+  std::string attributes() const {
+    return fmt::format("tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"", tests, failures,
+                       errors, skipped);
+  }
+};
+
+std::string run_properties(const Json& results, const std::string& entry) {
+  const Json& run = results.at("run");
+  std::string items = property("run", words(run.at("id")));
+  items += property("level", words(run.at("level")));
+  items += property("cuda_origin", words(run.at("cuda_origin")));
+  items += property("simulated", words(results.at("simulated")));
+  for (const Json& fact : results.at("facts")) {
+    if (fact.at("entry") == entry) {
+      items += property("fact." + words(fact.at("name")), words(fact.at("value")));
+    }
+  }
+  return properties(items);
+}
+
+/// A run that verified nothing has no test that says so, but a reader of JUnit must see it.
+std::string run_suite(const Json& results, const std::string& prefix) {
+  std::string cases;
+  for (const Json& finding : results.at("findings")) {
+    if (!finding.at("test").is_null()) continue;
+    cases += fmt::format(
+        "<testcase classname=\"{0}run\" name=\"VerifiesSomething\" time=\"0\">\n"
+        "<error type=\"{1}\" message=\"{2}\">{3}</error>\n</testcase>\n",
+        prefix, escape_xml(words(finding.at("code"))), escape_xml(words(finding.at("cause"))),
+        escape_xml(describe(finding)));
+  }
+  return cases.empty() ? ""
+                       : fmt::format(
+                             "<testsuite name=\"{}run\" tests=\"1\" failures=\"0\" "
+                             "errors=\"1\" skipped=\"0\" time=\"0\">\n{}</testsuite>\n",
+                             prefix, cases);
+}
+
+}  // namespace
+
+std::string junit(const Json& results) {
+  const std::string prefix = results.at("simulated").get<bool>() ? "simulated: " : "";
+  Totals all;
+  double all_seconds = 0;
+  std::string suites = run_suite(results, prefix);
+  if (!suites.empty()) ++all.tests, ++all.errors;
+  for (const Json& entry : results.at("entries")) {
+    if (!entry.at("selected").get<bool>()) continue;
+    const std::string name = words(entry.at("name"));
+    Totals totals;
+    std::string cases;
+    for (const Json& test : results.at("tests")) {
+      if (test.at("entry") != name) continue;
+      totals.add(test);
+      all.add(test);
+      const std::string full = words(test.at("name"));
+      cases += fmt::format(
+          "<testcase classname=\"{}{}\" name=\"{}\" time=\"{:.6f}\">\n{}{}"
+          "</testcase>\n",
+          prefix, escape_xml(name),
+          escape_xml(full.starts_with(name + ".") ? full.substr(name.size() + 1) : full),
+          test.at("seconds").get<double>(), test_properties(test), outcome_element(results, test));
+    }
+    const double seconds = entry.at("seconds").get<double>();
+    all_seconds += seconds;
+    suites += fmt::format("<testsuite name=\"{}{}\" {} time=\"{:.6f}\">\n{}{}</testsuite>\n",
+                          prefix, escape_xml(name), totals.attributes(), seconds,
+                          run_properties(results, name), cases);
+  }
+  return fmt::format(
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+      "<testsuites name=\"{}\" {} time=\"{:.6f}\">\n{}</testsuites>\n",
+      escape_xml(words(results.at("title"))), all.attributes(), all_seconds, suites);
+}
+
+}  // namespace conformance::report

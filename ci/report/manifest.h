@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace conformance::report {
+
+/// A CTest entry as the build lists it.
+struct ListedEntry {
+  std::string name, level;
+  bool gate = false;
+  std::vector<std::string> tests;  ///< full names in the order in which they run
+};
+
+/// A layer as the build lists it.
+struct Manifest {
+  std::string layer;
+  std::vector<std::string> needs;  ///< layers whose gate must pass first
+  std::vector<ListedEntry> entries;
+};
+
+/// The manifests of a folder, each layer after those it needs. A file that cannot be understood
+/// becomes a warning. A folder that is not there holds none.
+std::vector<Manifest> load_manifests(const std::filesystem::path& folder,
+                                     std::vector<std::string>& warnings);
+
+/// Orders layers so that each comes after those it needs, and otherwise from the driver upwards.
+void order_by_need(std::vector<Manifest>& manifests, std::vector<std::string>& warnings);
+
+}  // namespace conformance::report

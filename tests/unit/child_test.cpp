@@ -1,0 +1,108 @@
+#include "fixtures/child.h"
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+namespace conformance {
+namespace {
+
+using End = ChildResult::End;
+
+ChildOptions shell(const std::string& script) {
+  ChildOptions options;
+  options.argv = {"sh", "-c", script};
+  return options;
+}
+
+TEST(Child, ExitCodeAndBothStreamsComeBack) {
+  const ChildResult result = run_child(shell("echo out; echo err >&2; exit 7"));
+  EXPECT_EQ(result.end, End::exited);
+  EXPECT_EQ(result.code, 7);
+  EXPECT_EQ(result.output, "out\n");
+  EXPECT_EQ(result.error, "err\n");
+}
+
+TEST(Child, MergedStreamsKeepTheirOrder) {
+  ChildOptions options = shell("echo 1; echo 2 >&2; echo 3");
+  options.merge_streams = true;
+  EXPECT_EQ(run_child(options).output, "1\n2\n3\n");
+}
+
+TEST(Child, ASignalIsNoExitCode) {
+  const ChildResult result = run_child(shell("kill -SEGV $$"));
+  EXPECT_EQ(result.end, End::signalled);
+  EXPECT_EQ(result.code, SIGSEGV);
+}
+
+TEST(Child, AProgramThatIsNotThereIsNotStarted) {
+  ChildOptions options;
+  options.argv = {"/nonexistent/program"};
+  const ChildResult result = run_child(options);
+  EXPECT_EQ(result.end, End::not_started);
+  EXPECT_EQ(result.code, ENOENT);
+}
+
+TEST(Child, AnArgumentWithANulIsRefused) {
+  ChildOptions options;
+  options.argv = {"echo", std::string("a\0b", 3)};
+  EXPECT_EQ(run_child(options).end, End::not_started);
+}
+
+TEST(Child, ADeadlineEndsTheChildAndItsChildren) {
+  ChildOptions options = shell("sleep 1000 & echo $!; wait");
+  options.deadline = std::chrono::milliseconds(500);
+  const ChildResult result = run_child(options);
+  EXPECT_EQ(result.end, End::timed_out);
+  EXPECT_LT(result.seconds, 30);
+  const int grandchild = std::stoi(result.output);
+  // The kernel removes it a little later.
+  for (int i = 0; i < 500 && ::kill(grandchild, 0) == 0; ++i) {
+    std::string state;
+    std::ifstream stat("/proc/" + std::to_string(grandchild) + "/stat");
+    for (int field = 0; field < 3; ++field) stat >> state;
+    if (state == "Z") return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_NE(::kill(grandchild, 0), 0);
+}
+
+TEST(Child, AGrandchildThatHoldsThePipesDoesNotKeepUsWaiting) {
+  const ChildResult result = run_child(shell("sleep 1000 & echo done"));
+  EXPECT_EQ(result.end, End::exited);
+  EXPECT_EQ(result.output, "done\n");
+}
+
+TEST(Child, CancellingEndsTheChild) {
+  ChildOptions options = shell("echo started; exec sleep 1000");
+  bool seen = false;
+  options.on_output = [&](std::string_view) { seen = true; };
+  options.cancelled = [&] { return seen; };
+  EXPECT_EQ(run_child(options).end, End::cancelled);
+}
+
+TEST(Child, OfMuchOutputTheEndIsKept) {
+  ChildOptions options = shell("i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done");
+  options.output_limit = 64;
+  std::size_t passed_on = 0;
+  options.on_output = [&](std::string_view piece) { passed_on += piece.size(); };
+  const ChildResult result = run_child(options);
+  EXPECT_TRUE(result.output_cut);
+  EXPECT_EQ(result.output.size(), 64u);
+  EXPECT_TRUE(result.output.ends_with("19998\n19999\n"));
+  EXPECT_EQ(passed_on, 108890u);
+}
+
+TEST(Child, TheEnvironmentIsInheritedWithTheChanges) {
+  ChildOptions options = shell("echo \"$ADDED|${HOME-unset}|${PATH:+set}\"");
+  options.environment["ADDED"] = std::string("a b=c");
+  options.environment["HOME"] = std::nullopt;
+  EXPECT_EQ(run_child(options).output, "a b=c|unset|set\n");
+}
+
+}  // namespace
+}  // namespace conformance
