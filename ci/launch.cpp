@@ -213,6 +213,8 @@ int launch(const Request& request) {
   report::ensure_same_ctest(run);
 
   EndRequests end_requests;
+  // CTest that is killed does not tell its tests; from now on the kernel asks us to end then.
+  if (report::parent_ctest()) ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   LaunchJournal journal(folder, run.id, request.entry);
   const std::filesystem::path suite_journal = folder.suite_journal(request.entry);
   empty_journal(suite_journal);

@@ -98,9 +98,11 @@ int run(int argc, char** argv) {
   std::string manifests = CONFORMANCE_MANIFEST_DIR;
   std::string mode = "auto";
   std::string file;
+  bool select_nothing = false;
   app.add_option("--report", folder_option,
                  "The report's folder (default: $CONFORMANCE_REPORT_DIR, else the build's)");
   CLI::App* begin = app.add_subcommand("begin", "Start a run: forget the last one");
+  begin->add_flag("--select-nothing", select_nothing, "No entry was asked for");
   CLI::App* write = app.add_subcommand("write", "Write results.json, junit.xml and index.html");
   write->add_option("--manifests", manifests, "Folder of the build's lists of tests");
   write->add_option("--table", mode, "Print the table: auto, always or never")
@@ -115,7 +117,7 @@ int run(int argc, char** argv) {
   const Folder folder =
       folder_option.empty() ? report_folder(CONFORMANCE_REPORT_DIR) : Folder{folder_option};
   if (begin->parsed()) {
-    const Run begun = begin_run(folder, CONFORMANCE_SOURCE_DIR);
+    const Run begun = begin_run(folder, CONFORMANCE_SOURCE_DIR, select_nothing);
     fmt::print("run {} reports to {}\n", begun.id, folder.root.native());
     return kExitPassed;
   }

@@ -147,15 +147,17 @@ bool contains(const Json& list, std::string_view text) {
 }
 
 /// The conformance entries of CTest's listing, "--show-only=json-v1". The labels are layer and
-/// level.
-std::vector<SelectedEntry> entries_of_listing(const Json& listing) {
+/// level. Nothing if we are not in the listing ourselves, so that it is of another set of tests.
+std::optional<std::vector<SelectedEntry>> entries_of_listing(const Json& listing) {
   std::vector<SelectedEntry> entries;
+  bool listed_ourselves = false;
   for (const Json& test : listing.at("tests")) {
     SelectedEntry entry{test.at("name").get<std::string>(), "", ""};
     bool reported = false;
     for (const Json& property : test.value("properties", Json::array())) {
       const std::string name = property.at("name").get<std::string>();
       const Json& value = property.at("value");
+      if (name == "FIXTURES_SETUP" && contains(value, "report")) listed_ourselves = true;
       if (name == "FIXTURES_REQUIRED") reported = contains(value, "report");
       if (name == "LABELS" && value.is_array() && value.size() >= 2) {
         entry.layer = value[0].get<std::string>();
@@ -164,6 +166,7 @@ std::vector<SelectedEntry> entries_of_listing(const Json& listing) {
     }
     if (reported) entries.push_back(std::move(entry));
   }
+  if (!listed_ourselves) return std::nullopt;
   return entries;
 }
 
@@ -201,10 +204,7 @@ std::optional<std::vector<SelectedEntry>> ask_ctest(const ProcessId& ctest,
     options.output_limit = std::size_t{1} << 28;
     const ChildResult result = run_child(options);
     if (!result.succeeded()) return std::nullopt;
-    std::vector<SelectedEntry> entries = entries_of_listing(Json::parse(result.output));
-    // We run as part of a test run, so an empty list is a wrong one.
-    if (entries.empty()) return std::nullopt;
-    return entries;
+    return entries_of_listing(Json::parse(result.output));
   } catch (const Json::exception&) {
     return std::nullopt;
   } catch (const fs::filesystem_error&) {
@@ -259,7 +259,7 @@ double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-Run begin_run(const Folder& folder, const fs::path& source) {
+Run begin_run(const Folder& folder, const fs::path& source, bool select_nothing) {
   Run run;
   run.started = unix_time();
   run.id = new_run_id(run.started);
@@ -273,7 +273,11 @@ Run begin_run(const Folder& folder, const fs::path& source) {
                     other->ctest->pid, folder.root.native()));
   }
   prepare(folder);
-  if (run.ctest) run.selection = ask_ctest(*run.ctest, source);
+  if (select_nothing) {
+    run.selection.emplace();
+  } else if (run.ctest) {
+    run.selection = ask_ctest(*run.ctest, source);
+  }
   run.level = environment("CONFORMANCE_LEVEL", level_of(run.selection));
   run.cuda_origin = environment("CONFORMANCE_CUDA_ORIGIN", "nix");
   run.simulated = is_yes(environment("CONFORMANCE_SIMULATED", ""));

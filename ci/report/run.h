@@ -27,8 +27,9 @@ struct Run {
 };
 
 /// Makes the folder ready and writes run.json. `source` is the project's folder, in which CTest's
-/// presets are. Throws CannotRun, also when another CTest is still writing to the folder.
-Run begin_run(const Folder& folder, const std::filesystem::path& source);
+/// presets are; `select_nothing` says that no entry was asked for. Throws CannotRun, also when
+/// another CTest is still writing to the folder.
+Run begin_run(const Folder& folder, const std::filesystem::path& source, bool select_nothing);
 
 /// Reads run.json; throws CannotRun.
 Run load_run(const Folder& folder);

@@ -1,0 +1,387 @@
+// Real CTest runs of a dummy suite that can be made to fail in every way.
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "ci/report/folder.h"
+#include "ci/report/process.h"
+#include "ci/report/results.h"
+#include "fixtures/child.h"
+
+namespace conformance::report {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+bool runs(pid_t pid) { return find_process(pid).has_value(); }
+
+/// Whether `holds` becomes true within half a minute.
+template <typename Condition>
+bool eventually(Condition holds) {
+  for (int i = 0; i < 3000; ++i) {
+    if (holds()) return true;
+    std::this_thread::sleep_for(10ms);
+  }
+  return false;
+}
+
+class EndToEnd : public testing::Test {
+ protected:
+  EndToEnd() {
+    std::string pattern = testing::TempDir() + "/report with 'odd' names; $x ü-XXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    folder.root = pattern;
+  }
+  ~EndToEnd() override { fs::remove_all(folder.root); }
+
+  ChildOptions with_environment(std::vector<std::string> argv,
+                                const std::string& fault = "") const {
+    ChildOptions options;
+    options.argv = std::move(argv);
+    options.deadline = 5min;
+    options.merge_streams = true;
+    // What this test runs under must not reach the runs that it starts.
+    for (const char* name : {"CONFORMANCE_RUN", "CONFORMANCE_LEVEL", "CONFORMANCE_CUDA_ORIGIN",
+                             "CONFORMANCE_TABLE", "CONFORMANCE_SIMULATED", "NO_COLOR"}) {
+      options.environment[name] = std::nullopt;
+    }
+    options.environment["CONFORMANCE_REPORT_DIR"] = folder.root.native();
+    options.environment["DUMMY_FAULT"] = fault;
+    // A crash is asked for here; where cores go, none should be written.
+    options.environment["ASAN_OPTIONS"] = std::string("handle_segv=0:handle_abort=0");
+    return options;
+  }
+  ChildResult ctest(const std::string& fault = "", std::vector<std::string> arguments = {}) const {
+    std::vector<std::string> argv{CTEST_PROGRAM, "--test-dir", DUMMY_BUILD, "--output-on-failure"};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    return run_child(with_environment(std::move(argv), fault));
+  }
+  ChildResult report(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), REPORT_PROGRAM);
+    return run_child(with_environment(std::move(arguments)));
+  }
+  Json results() const { return load_results(folder.results()); }
+  std::string verdict() const { return results()["verdict"].get<std::string>(); }
+  std::string outcome(const std::string& test) const {
+    for (const Json& item : results()["tests"]) {
+      if (item["name"] == test) return item["outcome"].get<std::string>();
+    }
+    return "not listed";
+  }
+  std::string first_code() const {
+    const Json first = results()["first_finding"];
+    return first.is_null() ? "" : first["code"].get<std::string>();
+  }
+  void expect_wellformed_junit() const {
+    const ChildResult lint =
+        run_child(with_environment({"xmllint", "--noout", folder.junit().native()}));
+    EXPECT_TRUE(lint.succeeded()) << lint.describe() << lint.output;
+  }
+
+  Folder folder;
+};
+
+TEST_F(EndToEnd, AHealthyRunIsConformantAndTheTableReachesTheReader) {
+  const ChildResult run = ctest();
+  EXPECT_TRUE(run.succeeded()) << run.output;
+  EXPECT_EQ(verdict(), "conformant");
+  EXPECT_EQ(results()["counts"]["passed"], 8);
+  EXPECT_EQ(results()["run"]["selection"], "ctest");
+  EXPECT_TRUE(results()["warnings"].empty()) << results()["warnings"];
+  EXPECT_TRUE(fs::exists(folder.html()));
+  expect_wellformed_junit();
+  EXPECT_NE(run.output.find("CUDA conformance: CONFORMANT (8 passed)"), std::string::npos)
+      << run.output;
+}
+
+TEST_F(EndToEnd, ARegularFileAsOutputIsNotWrittenOver) {
+  ChildOptions options =
+      with_environment({"sh", "-c", "exec \"$0\" --test-dir \"$1\" > \"$2\"", CTEST_PROGRAM,
+                        DUMMY_BUILD, (folder.root / "log").native()});
+  EXPECT_TRUE(run_child(options).succeeded());
+  const std::string log = read_file(folder.root / "log");
+  EXPECT_NE(log.find("100% tests passed"), std::string::npos) << log;
+  EXPECT_EQ(log.find('\0'), std::string::npos);
+  EXPECT_EQ(log.find("CONFORMANT"), std::string::npos);
+}
+
+TEST_F(EndToEnd, AFailureIsNamedWithItsFinding) {
+  EXPECT_FALSE(ctest("fail:base.Work.Second").succeeded());
+  EXPECT_EQ(outcome("base.Work.First"), "passed");
+  EXPECT_EQ(outcome("base.Work.Second"), "failed");
+  EXPECT_EQ(outcome("base.Work.Third"), "passed");
+  EXPECT_EQ(outcome("upper.Work.Passes"), "passed");
+  EXPECT_EQ(first_code(), "dummy.broken");
+  expect_wellformed_junit();
+}
+
+TEST_F(EndToEnd, AFailedGateBlocksWhatStandsOnIt) {
+  EXPECT_FALSE(ctest("fail:base.Gate.Passes").succeeded());
+  EXPECT_EQ(outcome("base.Gate.Passes"), "failed");
+  for (const char* test : {"base.Work.First", "middle.Gate.Passes", "upper.Work.Passes"}) {
+    EXPECT_EQ(outcome(test), "blocked") << test;
+  }
+  EXPECT_EQ(results()["findings"].size(), 1);
+}
+
+TEST_F(EndToEnd, ACrashIsNamedAndBlocksTheRestOfItsEntry) {
+  EXPECT_FALSE(ctest("crash:base.Work.Second").succeeded());
+  EXPECT_EQ(outcome("base.Work.First"), "passed");
+  EXPECT_EQ(outcome("base.Work.Second"), "crashed");
+  EXPECT_EQ(outcome("base.Work.Third"), "blocked");
+  EXPECT_EQ(first_code(), "suite.crashed");
+  EXPECT_EQ(results()["first_finding"]["evidence"]["signal"], SIGSEGV);
+  expect_wellformed_junit();
+}
+
+TEST_F(EndToEnd, AnExitInTheMiddleOfATestIsACrashEvenWithCodeZero) {
+  EXPECT_FALSE(ctest("exit:base.Work.Third").succeeded());
+  EXPECT_EQ(outcome("base.Work.Third"), "crashed");
+}
+
+TEST_F(EndToEnd, AHangIsEndedAtTheLimitWithAllItsProcesses) {
+  EXPECT_FALSE(ctest("hang:base.Work.Second").succeeded());
+  EXPECT_EQ(outcome("base.Work.Second"), "timed-out");
+  EXPECT_EQ(outcome("base.Work.Third"), "blocked");
+  EXPECT_EQ(first_code(), "suite.timed-out");
+  const std::string output = results()["first_finding"]["evidence"]["output"].get<std::string>();
+  const std::size_t left = output.find("LEFT ");
+  ASSERT_NE(left, std::string::npos) << output;
+  const pid_t grandchild = std::stoi(output.substr(left + 5));
+  EXPECT_TRUE(eventually([&] { return !runs(grandchild); }));
+}
+
+TEST_F(EndToEnd, AProcessThatAbortsBeforeItsJournalIsNamed) {
+  EXPECT_FALSE(ctest("abort-early:upper").succeeded());
+  EXPECT_EQ(outcome("upper.Gate.Passes"), "crashed");
+  EXPECT_EQ(outcome("upper.Work.Passes"), "blocked");
+  EXPECT_EQ(outcome("base.Work.Third"), "passed");
+}
+
+TEST_F(EndToEnd, AMissingLibraryIsNamedWithTheLoadersWords) {
+  const fs::path library = fs::path(DUMMY_BUILD) / "libneeded.so";
+  const fs::path away = fs::path(DUMMY_BUILD) / "libneeded.so.away";
+  fs::rename(library, away);
+  const ChildResult run = ctest();
+  fs::rename(away, library);
+  EXPECT_FALSE(run.succeeded());
+  EXPECT_EQ(outcome("middle.Gate.Passes"), "error");
+  EXPECT_EQ(outcome("upper.Gate.Passes"), "blocked");
+  EXPECT_EQ(first_code(), "suite.did-not-start");
+  EXPECT_NE(results()["first_finding"]["evidence"]["output"].get<std::string>().find("libneeded"),
+            std::string::npos);
+}
+
+TEST_F(EndToEnd, ASuiteThatIsNotBuiltIsNamed) {
+  const fs::path program = fs::path(DUMMY_BUILD) / "conformance_upper";
+  const fs::path away = fs::path(DUMMY_BUILD) / "conformance_upper.away";
+  fs::rename(program, away);
+  const ChildResult run = ctest();
+  fs::rename(away, program);
+  EXPECT_FALSE(run.succeeded());
+  EXPECT_EQ(outcome("upper.Gate.Passes"), "error");
+  EXPECT_EQ(first_code(), "suite.did-not-start");
+}
+
+TEST_F(EndToEnd, SlowIsNotConformant) {
+  EXPECT_FALSE(ctest("slow:base.Linger.Passes").succeeded());
+  EXPECT_EQ(outcome("base.Linger.Passes"), "slow");
+  EXPECT_EQ(verdict(), "not-conformant");
+}
+
+TEST_F(EndToEnd, ASkipKeepsItsReasonAndOnlySkipsAreNotConformant) {
+  EXPECT_TRUE(ctest("skip:base.Linger.Passes").succeeded());
+  EXPECT_EQ(outcome("base.Linger.Passes"), "skipped");
+  EXPECT_FALSE(ctest("skip:base.Gate.Passes", {"-R", "base.Gate"}).succeeded());
+  EXPECT_EQ(first_code(), "suite.run-verified-nothing");
+}
+
+TEST_F(EndToEnd, OnlyWhatWasSelectedCounts) {
+  EXPECT_TRUE(ctest("fail:upper.Work.Passes", {"-R", "^base.Work$"}).succeeded());
+  EXPECT_EQ(outcome("base.Gate.Passes"), "passed");  // the gate comes with what needs it
+  EXPECT_EQ(outcome("base.Work.Third"), "passed");
+  EXPECT_EQ(outcome("upper.Work.Passes"), "not listed");
+  EXPECT_EQ(results()["counts"]["passed"], 4);
+}
+
+TEST_F(EndToEnd, LabelsAndConfigurationsSelect) {
+  EXPECT_TRUE(ctest("", {"-L", "quick"}).succeeded());
+  EXPECT_EQ(results()["counts"]["passed"], 3);
+  EXPECT_EQ(results()["run"]["level"], "quick");
+  EXPECT_TRUE(ctest("", {"-C", "stress"}).succeeded());
+  EXPECT_EQ(outcome("base.Soak.Lasts"), "passed");
+  EXPECT_EQ(results()["run"]["level"], "stress");
+}
+
+TEST_F(EndToEnd, NothingOfAnEarlierRunLeaks) {
+  EXPECT_FALSE(ctest("fail:base.Work.Second").succeeded());
+  std::ofstream(folder.suite_journal("upper.Work"), std::ios::app) << "strange\n";
+  std::ofstream(folder.journals() / "notes.txt") << "mine";
+  EXPECT_TRUE(ctest("", {"-R", "^upper.Gate$"}).succeeded());
+  EXPECT_EQ(outcome("base.Work.Second"), "not listed");
+  EXPECT_TRUE(results()["warnings"].empty()) << results()["warnings"];
+  EXPECT_TRUE(fs::exists(folder.journals() / "notes.txt"));
+}
+
+TEST_F(EndToEnd, ARunWithoutItsBeginningIsRefused) {
+  EXPECT_TRUE(ctest("", {"-R", "^base.Gate$"}).succeeded());
+  const ChildResult run = ctest("", {"-R", "^base.Gate$", "-FS", "report"});
+  EXPECT_FALSE(run.succeeded());
+  EXPECT_NE(run.output.find("begun by another CTest"), std::string::npos) << run.output;
+}
+
+TEST_F(EndToEnd, ASecondCTestOnTheSameFolderIsRefused) {
+  std::thread first([&] { ctest("hang:base.Work.First", {"-R", "^base.Work$"}); });
+  EXPECT_TRUE(eventually([&] { return fs::exists(folder.suite_journal("base.Work")); }));
+  const ChildResult second = ctest("", {"-R", "^upper.Gate$"});
+  first.join();
+  EXPECT_FALSE(second.succeeded());
+  EXPECT_NE(second.output.find("is reporting to"), std::string::npos) << second.output;
+  EXPECT_EQ(outcome("base.Work.First"), "timed-out");  // the first run's report is its own
+}
+
+TEST_F(EndToEnd, RepeatsCountOnceAndAreSaid) {
+  EXPECT_TRUE(ctest("", {"-R", "^base.Gate$", "--repeat", "until-fail:2"}).succeeded());
+  EXPECT_EQ(results()["counts"]["passed"], 1);
+  EXPECT_EQ(results()["warnings"].size(), 1) << results()["warnings"];
+}
+
+TEST_F(EndToEnd, OnlyTheFailedOnesAreRunAgain) {
+  EXPECT_FALSE(ctest("fail:upper.Work.Passes").succeeded());
+  EXPECT_TRUE(ctest("", {"--rerun-failed"}).succeeded());
+  EXPECT_EQ(outcome("upper.Work.Passes"), "passed");
+  EXPECT_EQ(outcome("base.Work.First"), "not listed");
+}
+
+TEST_F(EndToEnd, AReportFolderThatCannotBeMadeIsSaid) {
+  std::ofstream(folder.root / "file") << "x";
+  ChildOptions options =
+      with_environment({CTEST_PROGRAM, "--test-dir", DUMMY_BUILD, "--output-on-failure"});
+  options.environment["CONFORMANCE_REPORT_DIR"] = (folder.root / "file" / "report").native();
+  const ChildResult run = run_child(options);
+  EXPECT_FALSE(run.succeeded());
+  EXPECT_NE(run.output.find("cannot make the folder"), std::string::npos) << run.output;
+}
+
+TEST_F(EndToEnd, WhatIsNotUnderstoodExitsWithTwo) {
+  EXPECT_EQ(report({}).code, 2);
+  EXPECT_EQ(report({"write", "--table", "sometimes"}).code, 2);
+  EXPECT_EQ(report({"dance"}).code, 2);
+  EXPECT_EQ(report({"show", "/nonexistent"}).code, 2);
+  EXPECT_EQ(report({"write"}).code, 2) << "there is no run";
+  const auto launch = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), LAUNCH_PROGRAM);
+    return run_child(with_environment(std::move(arguments)));
+  };
+  EXPECT_EQ(launch({}).code, 2);
+  EXPECT_EQ(launch({"--entry", "base.Gate", "--timeout", "0", "--", "true"}).code, 2);
+  EXPECT_EQ(launch({"--entry", "base.Gate", "--timeout", "5", "--", "true"}).code, 2)
+      << "there is no run";
+  ASSERT_EQ(report({"begin"}).code, 0);
+  EXPECT_EQ(launch({"--entry", "../../x", "--timeout", "5", "--", "true"}).code, 2);
+  EXPECT_EQ(launch({"--entry", "base.Gate", "--timeout", "5", "--", "/nonexistent"}).code, 2);
+  fs::create_directory(folder.launch_journal("base.Work"));
+  const ChildResult blocked = launch({"--entry", "base.Work", "--timeout", "5", "--", "true"});
+  EXPECT_EQ(blocked.code, 2);
+  EXPECT_NE(blocked.output.find("journal"), std::string::npos) << blocked.output;
+}
+
+/// A launcher with a hanging suite under it, the way CTest starts it.
+class KilledLauncher : public EndToEnd {
+ protected:
+  /// Sends `signal` to the launcher once its suite hangs; what the launcher then did.
+  ChildResult kill_launcher_with(int signal) {
+    EXPECT_EQ(report({"begin"}).code, 0);
+    ChildOptions options =
+        with_environment({LAUNCH_PROGRAM, "--entry", "base.Linger", "--timeout", "100", "--",
+                          fs::path(DUMMY_BUILD) / "conformance_base", "--gtest_filter=Linger.*"},
+                         "hang:base.Linger.Passes");
+    std::string output;
+    options.on_output = [&](std::string_view piece) {
+      output += piece;
+      const std::size_t left = output.find("LEFT ");
+      if (suite != 0 || left == std::string::npos || output.find('\n', left) == output.npos) return;
+      grandchild = std::stoi(output.substr(left + 5));
+      suite = parent_of(grandchild);
+      ::kill(parent_of(suite), signal);
+    };
+    return run_child(options);
+  }
+
+  pid_t suite = 0;
+  pid_t grandchild = 0;
+};
+
+TEST_F(KilledLauncher, AskedToEndItEndsEveryProcessAndSaysSo) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    suite = 0;
+    const ChildResult launcher = kill_launcher_with(signal);
+    EXPECT_EQ(launcher.end, ChildResult::End::exited);
+    EXPECT_EQ(launcher.code, 1);
+    ASSERT_NE(suite, 0);
+    EXPECT_FALSE(runs(suite));
+    EXPECT_FALSE(runs(grandchild));
+    EXPECT_EQ(
+        report({"write", "--table", "never", "--manifests", fs::path(DUMMY_BUILD) / "manifest"})
+            .code,
+        1);
+    EXPECT_EQ(outcome("base.Linger.Passes"), "error");
+    // The layer's gate did not run either, but this is the finding with evidence.
+    const Json findings = results()["findings"];
+    EXPECT_TRUE(std::ranges::any_of(
+        findings, [](const Json& finding) { return finding["code"] == "suite.interrupted"; }));
+  }
+}
+
+TEST_F(KilledLauncher, KilledOutrightItTakesTheSuiteWithIt) {
+  const ChildResult launcher = kill_launcher_with(SIGKILL);
+  EXPECT_EQ(launcher.end, ChildResult::End::signalled);
+  ASSERT_NE(suite, 0);
+  EXPECT_TRUE(eventually([&] { return !runs(suite); }));
+  ::kill(grandchild, SIGKILL);  // it was told to outlive its parent
+}
+
+class GateScript : public EndToEnd {
+ protected:
+  ChildResult gate(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), fs::path(SOURCE_DIR) / "ci" / "conformance");
+    return run_child(with_environment(std::move(arguments)));
+  }
+};
+
+TEST_F(GateScript, WhatIsNotUnderstoodExitsWithTwoAndSaysWhy) {
+  std::ofstream(folder.root / "file") << "x";
+  const std::map<std::vector<std::string>, std::string> cases{
+      {{"--level", "deep"}, "--level"},
+      {{"--level"}, "--level"},
+      {{"--cuda-origin", "moon"}, "--cuda-origin"},
+      {{"--cuda-origin="}, "--cuda-origin"},
+      {{"--report"}, "--report"},
+      {{"--report", (folder.root / "file" / "below").native()}, "below"},
+      {{"--build", (folder.root / "file").native()}, "file"},
+      {{"--simulated"}, "simulator"},
+      {{"--simulated=4"}, "simulator"},
+      {{"--scenario", "x.json"}, "simulator"},
+  };
+  for (const auto& [arguments, word] : cases) {
+    const ChildResult result = gate(arguments);
+    EXPECT_EQ(result.code, 2) << arguments.front() << result.describe() << result.output;
+    EXPECT_NE(result.output.find(word), std::string::npos) << result.output;
+  }
+}
+
+}  // namespace
+}  // namespace conformance::report
