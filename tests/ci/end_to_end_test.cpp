@@ -76,7 +76,8 @@ class EndToEnd : public testing::Test {
   Json results() const { return load_results(folder.results()); }
   std::string verdict() const { return results()["verdict"].get<std::string>(); }
   std::string outcome(const std::string& test) const {
-    for (const Json& item : results()["tests"]) {
+    const Json all = results();
+    for (const Json& item : all["tests"]) {
       if (item["name"] == test) return item["outcome"].get<std::string>();
     }
     return "not listed";
