@@ -146,22 +146,26 @@ bool contains(const Json& list, std::string_view text) {
          });
 }
 
-/// The conformance entries of CTest's listing, "--show-only=json-v1". The labels are layer and
-/// level. Nothing if we are not in the listing ourselves, so that it is of another set of tests.
+/// The conformance entries of CTest's listing, "--show-only=json-v1". Nothing if we are not in the
+/// listing ourselves, so that it is of another set of tests.
 std::optional<std::vector<SelectedEntry>> entries_of_listing(const Json& listing) {
   std::vector<SelectedEntry> entries;
   bool listed_ourselves = false;
   for (const Json& test : listing.at("tests")) {
-    SelectedEntry entry{test.at("name").get<std::string>(), "", ""};
+    SelectedEntry entry;
+    entry.name = test.at("name").get<std::string>();
+    entry.layer = entry.name.substr(0, entry.name.find('.'));
     bool reported = false;
     for (const Json& property : test.value("properties", Json::array())) {
       const std::string name = property.at("name").get<std::string>();
       const Json& value = property.at("value");
       if (name == "FIXTURES_SETUP" && contains(value, "report")) listed_ourselves = true;
       if (name == "FIXTURES_REQUIRED") reported = contains(value, "report");
-      if (name == "LABELS" && value.is_array() && value.size() >= 2) {
-        entry.layer = value[0].get<std::string>();
-        entry.level = value[1].get<std::string>();
+      if (name == "LABELS") {
+        // CTest sorts them, so the level is known by its name and not by its place.
+        for (const char* level : {"quick", "standard", "stress"}) {
+          if (contains(value, level)) entry.level = level;
+        }
       }
     }
     if (reported) entries.push_back(std::move(entry));
