@@ -10,7 +10,6 @@
 #include "fixtures/visible_devices.h"
 #include "suites/devices/findings.h"
 #include "suites/devices/list_devices.h"
-#include "suites/devices/nvml_gpus.h"
 
 namespace conformance::devices {
 namespace {
@@ -30,8 +29,13 @@ std::string setting(const std::optional<std::string>& value) {
   return value ? fmt::format("{}=\"{}\"", kVariable, *value) : fmt::format("{} not set", kVariable);
 }
 
-void require_whole_gpus() {
-  if (NvmlGpus::read().any_mig()) skip("MIG is on: the list names instances");
+/// CUDA names an instance of a split GPU after its profile: "NVIDIA H200 MIG 1g.18gb".
+void require_whole_gpus(const CudaInventory& devices) {
+  for (const CudaDevice& device : devices) {
+    if (device.name.find(" MIG ") != std::string::npos) {
+      skip("MIG is on: the list names instances, not GPUs");
+    }
+  }
 }
 
 TEST_F(Visibility, TheListOfThisProcessIsFollowed) {
@@ -40,7 +44,7 @@ TEST_F(Visibility, TheListOfThisProcessIsFollowed) {
       "set",
       "CUDA Programming Guide: CUDA Environment Variables, CUDA_VISIBLE_DEVICES");
   const CudaInventory& devices = require(Devices{1});
-  require_whole_gpus();
+  require_whole_gpus(devices);
   std::vector<std::string> seen;
   for (const CudaDevice& device : devices) seen.push_back(device.uuid);
   const std::optional<std::string> list = own_list();
@@ -148,7 +152,7 @@ TEST_F(Visibility, EachDocumentedFormOfTheListSelectsItsGpus) {
       "CUDA Programming Guide: CUDA Environment Variables, CUDA_VISIBLE_DEVICES and "
       "CUDA_DEVICE_ORDER");
   const CudaInventory& devices = require(Devices{1});
-  require_whole_gpus();
+  require_whole_gpus(devices);
   // One order for all processes, so that an index means the same GPU in each.
   const std::pair<const std::string, std::optional<std::string>> order{"CUDA_DEVICE_ORDER",
                                                                        "PCI_BUS_ID"};
