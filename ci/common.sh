@@ -13,7 +13,12 @@ give_up() {
   exit 2
 }
 
+# The command by which a package is there too, wherever it came from: CMake and Ninja often come from PyPI.
+declare -A package_command=([cmake]=cmake [ninja-build]=ninja [g++]=g++ [libxml2-utils]=xmllint [nix-bin]=nix)
+
 is_installed() {
+  local command=${package_command[$1]:-}
+  [[ -n $command ]] && command -v "$command" >/dev/null && return 0
   [[ $(dpkg-query -W -f='${Status}' "$1" 2>/dev/null) == 'install ok installed' ]]
 }
 
