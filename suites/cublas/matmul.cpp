@@ -170,8 +170,10 @@ CudaInventory capable(const CudaInventory& devices, const Precision& precision) 
 }
 
 unsigned scaled_side(unsigned wanted, const CudaDevice& device) {
-  const std::size_t bytes = scaled_bytes(std::size_t{wanted} * wanted * 8, device.total_memory);
-  return static_cast<unsigned>(std::sqrt(static_cast<double>(bytes / 8)));
+  const std::size_t elements =
+      scaled_bytes(std::size_t{wanted} * wanted * sizeof(double), device.total_memory) /
+      sizeof(double);
+  return static_cast<unsigned>(std::sqrt(static_cast<double>(elements)));
 }
 
 double read_element(const void* matrix, std::size_t index, Element element, const Stream& stream,
