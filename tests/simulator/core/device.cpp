@@ -14,8 +14,6 @@
 #include <cuda_runtime_api.h>
 #include <nlohmann/json.hpp>
 
-#include "tests/simulator/core/kernel.h"
-
 namespace conformance::sim {
 namespace {
 
@@ -234,11 +232,9 @@ void Device::set_constant(const std::string& name, std::size_t offset, const voi
   std::memcpy(constant.data() + offset, bytes, count);
 }
 
-void Device::bring_constants() const {
+std::map<std::string, std::vector<char>> Device::constants() const {
   const std::lock_guard lock(mutex_);
-  for (const auto& [name, bytes] : constants_) {
-    std::memcpy(find_constant(name.c_str()), bytes.data(), bytes.size());
-  }
+  return constants_;
 }
 
 World& World::get() {
@@ -417,6 +413,8 @@ void damage(const Firing& firing, void* out, std::size_t bytes, std::size_t elem
           std::memset(byte + fault.offset * element_bytes, 0xff, element_bytes);
         }
         break;
+      case DataFault::Kind::lose_input:
+        break;  // the collective's own affair
       case DataFault::Kind::drop_write:
         if (fault.offset < before.size()) {
           std::memcpy(byte + fault.offset, before.data() + fault.offset,

@@ -75,8 +75,8 @@ class Device {
   /// Sets a part of a __constant__ variable. Called in stream order.
   void set_constant(const std::string& name, std::size_t offset, const void* bytes,
                     std::size_t count);
-  /// Brings this GPU's constants to the calling thread, which is about to run a kernel.
-  void bring_constants() const;
+  /// The __constant__ variables that were set, by the names nvcc registers.
+  std::map<std::string, std::vector<char>> constants() const;
 
  private:
   const Gpu& gpu_;

@@ -42,6 +42,7 @@ DataFault read_data(JsonObject& object, DataFault::Kind kind) {
     case DataFault::Kind::not_a_number:
       object.read("element", data.offset);
       break;
+    case DataFault::Kind::lose_input:
     case DataFault::Kind::drop_write:
       object.read("byte", data.offset);
       object.read("bytes", data.bytes);
@@ -93,6 +94,7 @@ Faults::Fault Faults::read(const nlohmann::json& json, const std::string& place)
   const std::string& effect = fault.effect;
   if (effect == "return") {
     firing.code = object.required<int>("code");
+    if (object.has("message")) firing.text = object.required<std::string>("message");
   } else if (effect == "fail") {
     firing.fail = object.required<int>("code");
   } else if (effect == "value") {
@@ -116,6 +118,8 @@ Faults::Fault Faults::read(const nlohmann::json& json, const std::string& place)
     firing.data.push_back(read_data(object, DataFault::Kind::not_a_number));
   } else if (effect == "drop-write") {
     firing.data.push_back(read_data(object, DataFault::Kind::drop_write));
+  } else if (effect == "lose-input") {
+    firing.data.push_back(read_data(object, DataFault::Kind::lose_input));
   } else {
     throw std::runtime_error(place + ".effect: unknown effect \"" + effect + "\"");
   }
@@ -132,11 +136,11 @@ Faults::Faults(const nlohmann::json& faults, std::string fired) : fired_(std::mo
 
 void Faults::record(std::size_t number, const Fault& fault, const CallSite& site) const {
   if (fired_.empty()) return;
-  const nlohmann::ordered_json line{{"fault", number},        {"call", std::string(site.call)},
-                                    {"effect", fault.effect}, {"occurrence", fault.seen},
-                                    {"device", site.device},  {"peer", site.peer},
-                                    {"rank", site.rank},      {"process", ::getpid()}};
-  const std::string text = line.dump() + "\n";
+  const std::string text = std::to_string(number) + " " + std::string(site.call) + " " +
+                           fault.effect + " occurrence " + std::to_string(fault.seen) + " device " +
+                           std::to_string(site.device) + " peer " + std::to_string(site.peer) +
+                           " rank " + std::to_string(site.rank) + " process " +
+                           std::to_string(::getpid()) + "\n";
   const int file = ::open(fired_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
   if (file < 0 || ::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     throw std::runtime_error("cannot append to " + fired_ + ": " + std::strerror(errno));

@@ -26,7 +26,8 @@ struct DataFault {
     bit_flip,       ///< one bit of the output is inverted
     wrong_element,  ///< one element of the output gets another finite value
     not_a_number,   ///< one element of the output becomes NaN
-    drop_write      ///< a range of the output keeps what it held before
+    drop_write,     ///< a range of the output keeps what it held before
+    lose_input      ///< of a collective: a range of the rank's input counts as zero
   } kind = Kind::bit_flip;
   std::uint64_t offset = 0;  ///< byte (bit_flip, drop_write) or element
   std::uint64_t bytes = ~0ull;

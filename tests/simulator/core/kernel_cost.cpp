@@ -1,6 +1,7 @@
 #include "tests/simulator/core/kernel_cost.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 
 #include <cuda_runtime_api.h>
@@ -79,7 +80,9 @@ Outcome run_on_device(Device& device, const LaunchShape& shape, const PreparedKe
     const auto* first = static_cast<const char*>(output.address);
     if (keeps_old_bytes(firing)) before.assign(first, first + bytes);
   }
-  device.bring_constants();
+  for (const auto& [name, bytes_of_constant] : device.constants()) {
+    std::memcpy(find_constant(name.c_str()), bytes_of_constant.data(), bytes_of_constant.size());
+  }
   const KernelEnd end = run_kernel(shape, prepared, device.gpu().clock_khz);
   if (bytes > 0) {
     damage(firing, const_cast<void*>(output.address), bytes,

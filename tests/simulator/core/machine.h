@@ -19,11 +19,11 @@ struct Gpu {
   unsigned pci_device_id = 0x233510de;  ///< device and vendor, as NVML packs them
   int major = 9, minor = 0;
   int multiprocessors = 4;
-  std::size_t memory_bytes = 64u << 20;
+  std::size_t memory_bytes = 16u << 20;
   std::size_t foreign_bytes = 0;  ///< memory that another process is said to hold
   std::size_t l2_bytes = 1u << 20;
   int clock_khz = 1'000'000;
-  int memory_clock_khz = 1'000'000;
+  int memory_clock_khz = 500'000;
   int memory_bus_bits = 64;
   bool ecc = true;
   double host_link_bytes_per_second = 2e9;  ///< each direction
@@ -49,7 +49,6 @@ struct Link {
 struct Machine {
   std::string driver_version = "580.95.05";
   std::string nvml_version = "13.580.95.05";
-  std::string nccl_note;
   int cuda_driver_version = 13000;
   std::vector<Gpu> gpus;
   std::vector<int> cuda_order;  ///< GPU indices in CUDA's own (fastest first) order

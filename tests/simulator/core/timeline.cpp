@@ -17,6 +17,7 @@ struct HostClock {
   double seconds = latest.load();  // a new thread was started by someone who knew that much
 };
 thread_local HostClock clock_of_thread;
+thread_local double ready_time_of_thread = 0;
 
 }  // namespace
 
@@ -28,6 +29,8 @@ void host_clock::observe(double seconds) {
   while (seen < seconds && !latest.compare_exchange_weak(seen, seconds)) {
   }
 }
+
+double Stream::ready_time() { return ready_time_of_thread; }
 
 bool Stream::blocking() const { return (flags_ & cudaStreamNonBlocking) == 0; }
 
@@ -83,10 +86,11 @@ void Stream::execute(Item& item) {
   } else if (item.firing.fail) {
     outcome.error = *item.firing.fail;
   } else {
+    ready_time_of_thread = start;
     outcome = item.operation.work(item.firing);
   }
   if (outcome.error != 0) device_.lose(outcome.error);
-  time_ = start + outcome.seconds * item.firing.slow;
+  time_ = std::max(start, outcome.not_before) + outcome.seconds * item.firing.slow;
   // What the work refers to must be gone before anyone can see that it is done.
   item.operation = {};
   item.completion->complete(time_, outcome.error);

@@ -45,8 +45,9 @@ using CompletionPtr = std::shared_ptr<Completion>;
 
 /// What became of an operation.
 struct Outcome {
-  double seconds = 0;  ///< modelled duration
-  int error = 0;       ///< a cudaError_t that the context is lost to, or 0
+  double seconds = 0;     ///< modelled duration
+  int error = 0;          ///< a cudaError_t that the context is lost to, or 0
+  double not_before = 0;  ///< when it began, if that was after the stream was ready for it
 };
 
 /// One piece of work, as a stream queues it or a graph keeps it.
@@ -74,6 +75,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   unsigned flags() const { return flags_; }
   int priority() const { return priority_; }
   bool blocking() const;
+  /// Within an operation's work: when the stream was ready for it, in modelled time.
+  static double ready_time();
 
   /// The graph that the stream is being captured into, if any; guarded by the caller's device lock.
   std::shared_ptr<Graph> capture;

@@ -1,32 +1,21 @@
 #pragma once
 
-#include <utility>
-#include <vector>
+#include <functional>
 
 #include <cuda_runtime_api.h>
 
-#include "tests/simulator/core/device.h"
+#include "tests/simulator/core/context.h"
 
 namespace conformance::sim::cudart {
 
-/// What the runtime keeps for each host thread.
-struct ThreadState {
-  int ordinal = 0;
-  cudaError_t last = cudaSuccess;
-};
-ThreadState& this_thread();
+/// The calling thread's last error.
+cudaError_t& last_error();
 
 /// Keeps an error for cudaGetLastError and passes it on. cudaErrorNotReady is an answer, no error.
 cudaError_t remember(cudaError_t error);
 /// Why the runtime cannot work on this machine, or cudaSuccess: what cuInit says, a driver too old
 /// for this runtime, no GPU.
 cudaError_t start();
-/// Sleeps or hangs as the faults say.
-void obstruct(const Firing& firing);
-
-/// The context of a CUDA ordinal; null if there is none.
-Device* device_at(int ordinal);
-
 /// An API function that concerns no GPU in particular.
 template <typename Body>
 cudaError_t api(const char* name, Body body, CallSite site = {}) {
@@ -42,7 +31,7 @@ cudaError_t api(const char* name, Body body, CallSite site = {}) {
 template <typename Body>
 cudaError_t on_device(const char* name, Body body, int peer = -1) {
   if (const cudaError_t error = start(); error != cudaSuccess) return remember(error);
-  Device* device = device_at(this_thread().ordinal);
+  Device* device = device_at(current_ordinal());
   if (device == nullptr) return remember(cudaErrorInvalidDevice);
   if (device->lost() != 0) return remember(static_cast<cudaError_t>(device->lost()));
   const Firing firing = World::get().faults().at({name, device->index(), peer, -1});
@@ -51,16 +40,8 @@ cudaError_t on_device(const char* name, Body body, int peer = -1) {
   return remember(body(*device, firing));
 }
 
-/// The stream of a handle, as seen from the current device; null if the handle is stale.
-StreamPtr find_stream(cudaStream_t handle);
 /// The event of a handle; null if the handle is stale. The runtime's lock is held while `use` runs.
 bool with_event(cudaEvent_t handle, const std::function<cudaError_t(Event&)>& use,
                 cudaError_t& result);
-
-/// Queues an operation, or adds it to the graph that the stream is captured into; `wait` also waits
-/// for it. Faults are looked up under the operation's own name.
-cudaError_t submit(const StreamPtr& stream, Operation operation, bool wait);
-/// Waits for all, learns when they ended and yields the error that the device is lost to.
-cudaError_t wait_all(Device& device, const std::vector<CompletionPtr>& ends);
 
 }  // namespace conformance::sim::cudart

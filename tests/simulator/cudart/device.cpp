@@ -25,7 +25,7 @@ cudaError_t cudaSetDevice(int ordinal) {
   return api("cudaSetDevice",
              [&](const Firing&) {
                if (device == nullptr) return cudaErrorInvalidDevice;
-               this_thread().ordinal = ordinal;
+               current_ordinal() = ordinal;
                return static_cast<cudaError_t>(device->lost());
              },
              {"", device == nullptr ? -1 : device->index()});
@@ -34,7 +34,7 @@ cudaError_t cudaSetDevice(int ordinal) {
 cudaError_t cudaGetDevice(int* ordinal) {
   return api("cudaGetDevice", [&](const Firing&) {
     if (ordinal == nullptr) return cudaErrorInvalidValue;
-    *ordinal = this_thread().ordinal;
+    *ordinal = current_ordinal();
     return cudaSuccess;
   });
 }

@@ -27,17 +27,17 @@ extern "C" {
 
 cudaError_t cudaGetLastError() {
   const cudaError_t last = cudaPeekAtLastError();
-  this_thread().last = cudaSuccess;
+  last_error() = cudaSuccess;
   return last;
 }
 
 cudaError_t cudaPeekAtLastError() {
   // An error that the context is lost to comes back for ever.
   if (start() == cudaSuccess) {
-    Device* device = device_at(this_thread().ordinal);
+    Device* device = device_at(current_ordinal());
     if (device != nullptr && device->lost() != 0) return static_cast<cudaError_t>(device->lost());
   }
-  return this_thread().last;
+  return last_error();
 }
 
 const char* cudaGetErrorName(cudaError_t error) {

@@ -137,7 +137,7 @@ template <typename Body>
 cudaError_t copying(const char* name, Body body) {
   // The faults are those of the operation: submit looks them up.
   if (const cudaError_t error = start(); error != cudaSuccess) return remember(error);
-  Device* device = device_at(this_thread().ordinal);
+  Device* device = device_at(current_ordinal());
   if (device->lost() != 0) return remember(static_cast<cudaError_t>(device->lost()));
   return remember(body(name));
 }

@@ -103,19 +103,6 @@ cudaError_t submit_host_function(const char* name, cudaStream_t handle,
 
 }  // namespace
 
-StreamPtr find_stream(cudaStream_t handle) {
-  World& world = World::get();
-  Device* current = device_at(this_thread().ordinal);
-  if (handle == nullptr || handle == cudaStreamLegacy) return current->legacy_stream();
-  if (handle == cudaStreamPerThread) return current->per_thread_stream();
-  for (int index = 0; index < world.device_count(); ++index) {
-    for (const StreamPtr& stream : world.device(index).streams()) {
-      if (reinterpret_cast<cudaStream_t>(stream.get()) == handle) return stream;
-    }
-  }
-  return nullptr;
-}
-
 bool with_event(cudaEvent_t handle, const std::function<cudaError_t(Event&)>& use,
                 cudaError_t& result) {
   const std::lock_guard lock(events().mutex);

@@ -1,0 +1,186 @@
+// The driver API as far as the suites call it; every other function that the toolkit's headers
+// declare resolves, and answers CUDA_ERROR_NOT_SUPPORTED.
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include <dlfcn.h>
+
+#include <cuda.h>
+
+#include "tests/simulator/core/context.h"
+#include "tests/simulator/core/device_attributes.h"
+
+namespace conformance::sim::cuda {
+namespace {
+
+struct ErrorText {
+  CUresult error;
+  const char* name;
+};
+constexpr ErrorText kErrors[] = {
+#include "cuda_errors.inc"
+};
+// Names and first CUDA versions of cudaTypedefs.h.
+struct Declared {
+  const char* name;
+  int since;
+};
+constexpr Declared kDeclared[] = {
+#include "cuda_functions.inc"
+};
+
+std::atomic<bool> initialised{false};
+
+CUresult not_simulated() { return CUDA_ERROR_NOT_SUPPORTED; }
+
+/// A call that concerns no GPU, or the GPU with an ordinal.
+template <typename Body>
+CUresult call(const char* name, Body body, int ordinal = -1) {
+  if (!initialised) return CUDA_ERROR_NOT_INITIALIZED;
+  const Device* device = ordinal < 0 ? nullptr : device_at(ordinal);
+  const Firing firing = World::get().faults().at({name, device == nullptr ? -1 : device->index()});
+  obstruct(firing);
+  if (firing.code) return static_cast<CUresult>(*firing.code);
+  return body(firing);
+}
+
+template <typename Body>
+CUresult on_device(const char* name, CUdevice ordinal, Body body) {
+  return call(
+      name,
+      [&](const Firing& firing) {
+        const Device* device = device_at(ordinal);
+        return device == nullptr ? CUDA_ERROR_INVALID_DEVICE : body(device->gpu(), firing);
+      },
+      ordinal);
+}
+
+CUresult text_of(CUresult error, const char** text, bool name) {
+  if (text == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const auto* found = std::find_if(std::begin(kErrors), std::end(kErrors),
+                                   [&](const ErrorText& one) { return one.error == error; });
+  *text = nullptr;
+  if (found == std::end(kErrors)) return CUDA_ERROR_INVALID_VALUE;
+  *text = name ? found->name : "an error of the simulated driver";
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+extern "C" {
+
+CUresult cuInit(unsigned flags) {
+  if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  const auto answer = static_cast<CUresult>(start_driver());
+  initialised = answer == CUDA_SUCCESS;
+  return answer;
+}
+
+CUresult cuDriverGetVersion(int* version) {
+  if (version == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const Firing firing = World::get().faults().at({"cuDriverGetVersion"});
+  if (firing.code) return static_cast<CUresult>(*firing.code);
+  *version =
+      firing.value ? static_cast<int>(*firing.value) : World::get().machine().cuda_driver_version;
+  return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetCount(int* count) {
+  return call("cuDeviceGetCount", [&](const Firing& firing) {
+    if (count == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *count = firing.value ? static_cast<int>(*firing.value)
+                          : static_cast<int>(World::get().visible().size());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGet(CUdevice* device, int ordinal) {
+  return on_device("cuDeviceGet", ordinal, [&](const Gpu&, const Firing&) {
+    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *device = ordinal;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetName(char* name, int length, CUdevice device) {
+  return on_device("cuDeviceGetName", device, [&](const Gpu& gpu, const Firing& firing) {
+    if (name == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
+    std::snprintf(name, static_cast<std::size_t>(length), "%s",
+                  firing.text ? firing.text->c_str() : gpu.name.c_str());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
+  return on_device("cuDeviceGetUuid", device, [&](const Gpu& gpu, const Firing& firing) {
+    if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    Gpu shown = gpu;
+    if (firing.text) shown.uuid = *firing.text;
+    cudaDeviceProp properties;
+    fill_properties(shown, properties);
+    std::memcpy(uuid, &properties.uuid, sizeof(*uuid));
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetPCIBusId(char* text, int length, CUdevice device) {
+  return on_device("cuDeviceGetPCIBusId", device, [&](const Gpu& gpu, const Firing&) {
+    if (text == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
+    std::string id = gpu.pci_bus_id().substr(4);
+    std::transform(id.begin(), id.end(), id.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    std::snprintf(text, static_cast<std::size_t>(length), "%s", id.c_str());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
+  return on_device("cuDeviceGetAttribute", device, [&](const Gpu& gpu, const Firing& firing) {
+    if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const std::optional<int> answer = attribute_of(gpu, attribute);
+    if (!answer) return CUDA_ERROR_INVALID_VALUE;
+    *value = firing.value ? static_cast<int>(*firing.value) : *answer;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceTotalMem_v2(std::size_t* bytes, CUdevice device) {
+  return on_device("cuDeviceTotalMem", device, [&](const Gpu& gpu, const Firing& firing) {
+    if (bytes == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *bytes = firing.value ? static_cast<std::size_t>(*firing.value) : gpu.memory_bytes;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuGetErrorName(CUresult error, const char** text) { return text_of(error, text, true); }
+CUresult cuGetErrorString(CUresult error, const char** text) { return text_of(error, text, false); }
+
+CUresult cuGetProcAddress_v2(const char* symbol, void** function, int version, cuuint64_t,
+                             CUdriverProcAddressQueryResult* why) {
+  if (symbol == nullptr || function == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  *function = nullptr;
+  CUdriverProcAddressQueryResult result = CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
+  const std::string fault = std::string("cuGetProcAddress:") + symbol;
+  const Firing firing = World::get().faults().at({fault});
+  const bool known =
+      std::any_of(std::begin(kDeclared), std::end(kDeclared), [&](const Declared& one) {
+        return std::string_view(one.name) == symbol && one.since <= version;
+      });
+  if (known && !firing.code) {
+    result = CU_GET_PROC_ADDRESS_SUCCESS;
+    *function = ::dlsym(RTLD_DEFAULT, symbol);
+    if (*function == nullptr) *function = reinterpret_cast<void*>(&not_simulated);
+  }
+  if (why != nullptr) *why = result;
+  return *function == nullptr ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS;
+}
+
+}  // extern "C"
+}  // namespace conformance::sim::cuda
