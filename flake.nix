@@ -4,7 +4,7 @@
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
 
   outputs =
-    { self, nixpkgs }:
+    { nixpkgs, ... }:
     let
       inherit (nixpkgs) lib;
 
@@ -62,23 +62,24 @@
         pkgs.symlinkJoin {
           name = "cuda-toolkit-${release}";
           # The first path wins, and some packages have the stub of libcuda in lib/, so the driver is first.
-          paths =
-            [ driver ]
-            ++ everything cuda.cuda_cudart
-            ++ builtins.concatMap shared (
-              [
-                cuda.cuda_nvcc
-                cuda.libcublas
-                cuda.nccl
-                cuda.cuda_nvml_dev
-                cuda.cuda_nvrtc
-                (cuda.cccl or cuda.cuda_cccl)
-              ]
-              ++ lib.optionals (lib.versionAtLeast release "13") [
-                cuda.cuda_crt
-                cuda.libnvvm
-              ]
-            );
+          paths = [
+            driver
+          ]
+          ++ everything cuda.cuda_cudart
+          ++ builtins.concatMap shared (
+            [
+              cuda.cuda_nvcc
+              cuda.libcublas
+              cuda.nccl
+              cuda.cuda_nvml_dev
+              cuda.cuda_nvrtc
+              (cuda.cccl or cuda.cuda_cccl)
+            ]
+            ++ lib.optionals (lib.versionAtLeast release "13") [
+              cuda.cuda_crt
+              cuda.libnvvm
+            ]
+          );
           postBuild = ''
             if [ "$(readlink -m $out/lib/libcuda.so.1)" != "$(readlink -m ${driver}/lib/libcuda.so.1)" ]; then
               echo "lib/libcuda.so.1 leads to $(readlink -m $out/lib/libcuda.so.1), not to the driver" >&2

@@ -31,7 +31,7 @@ check() {
   checks=$((checks + 1))
   if ! "$@"; then
     failures=$((failures + 1))
-    printf 'FAILED: %s: %s: %s\n' "$case_name" "$what" "$*" >&2
+    printf 'FAILED: %s: %s: %.600s\n' "$case_name" "$what" "$*" >&2
   fi
 }
 

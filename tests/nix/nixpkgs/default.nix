@@ -1,6 +1,6 @@
 # A stand-in for `import nixpkgs`: exactly the attributes that the project's flake uses, with nixpkgs' outputs
-# and nixpkgs' habits that the flake must cope with, made of this host's tools and CUDA toolkit. Every CUDA
-# release here is that one toolkit. Needs `--option sandbox false`.
+# and nixpkgs' habits that the flake must cope with, made of this host's tools and the CUDA toolkit in
+# /usr/local/cuda, which stands for every release. Needs `sandbox = false`.
 { system, config }:
 
 # nixpkgs refuses CUDA packages, or builds packages without CUDA, unless it is told both.
@@ -35,9 +35,7 @@ let
     );
 
   # A package of links to files of the host.
-  links =
-    name: script:
-    derive { inherit name script; };
+  links = name: script: derive { inherit name script; };
 
   tool =
     name: programs:
@@ -109,7 +107,8 @@ let
     done
   '';
 
-  # The split of nixpkgs: a package's `out` has neither its headers nor its libraries.
+  # The split of nixpkgs: a package's `out` has neither its headers nor its libraries. Libraries are copied,
+  # since the suite demands that they lie in the store.
   splitLibrary =
     {
       name,
@@ -126,7 +125,7 @@ let
           ln -s $header ''${include-$dev}/include/
         done
         for library in ${libraries}; do
-          ln -s $library ''${lib-$out}/lib/
+          cp -P $library ''${lib-$out}/lib/
         done
       '';
     };
@@ -144,7 +143,7 @@ let
           *) ln -s $header $out/include/ ;;
         esac
       done
-      ln -s ${toolkit}/lib64/libcudart* ${toolkit}/lib64/libcudadevrt* $out/lib/
+      cp -P ${toolkit}/lib64/libcudart* ${toolkit}/lib64/libcudadevrt* $out/lib/
       ln -s ${toolkit}/lib64/stubs/libcuda.so $out/lib/stubs/libcuda.so
       ln -s libcuda.so $out/lib/stubs/libcuda.so.1
       ln -s stubs/libcuda.so stubs/libcuda.so.1 $out/lib/
