@@ -114,15 +114,16 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitPassed : kExitUsage;
   }
-  const Folder folder =
-      folder_option.empty() ? report_folder(CONFORMANCE_REPORT_DIR) : Folder{folder_option};
+  const Folder folder = folder_option.empty() ? report_folder(CONFORMANCE_REPORT_DIR)
+                                              : Folder{std::filesystem::absolute(folder_option)};
   if (begin->parsed()) {
     const Run begun = begin_run(folder, CONFORMANCE_SOURCE_DIR, select_nothing);
     fmt::print("run {} reports to {}\n", begun.id, folder.root.native());
     return kExitPassed;
   }
   if (write->parsed()) return write_reports(folder, manifests, mode);
-  const std::filesystem::path path = file.empty() ? folder.results() : std::filesystem::path(file);
+  const std::filesystem::path path =
+      file.empty() ? folder.results() : std::filesystem::absolute(file);
   const Json results = load_results(path);
   show(results, {path.parent_path()}, "always");
   return results.at("verdict") == "conformant" ? kExitPassed : kExitFailed;

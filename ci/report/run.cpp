@@ -40,7 +40,7 @@ bool is_run_id(std::string_view id) {
 }
 
 std::string new_run_id(double now) {
-  const std::string given = environment("CONFORMANCE_RUN", "");
+  std::string given = environment("CONFORMANCE_RUN", "");
   if (given.empty()) {
     return fmt::format("{}-{:08x}", static_cast<std::int64_t>(now), std::random_device()());
   }

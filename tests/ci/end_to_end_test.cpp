@@ -267,6 +267,35 @@ TEST_F(EndToEnd, OnlyTheFailedOnesAreRunAgain) {
   EXPECT_EQ(outcome("base.Work.First"), "not listed");
 }
 
+TEST_F(EndToEnd, OnlyTheReportSelectedIsNotConformant) {
+  EXPECT_FALSE(ctest("", {"-R", "^report"}).succeeded());
+  EXPECT_EQ(first_code(), "suite.run-verified-nothing");
+  expect_wellformed_junit();
+}
+
+TEST_F(EndToEnd, AKilledCTestTakesItsTestsWithIt) {
+  std::string output;
+  pid_t suite = 0;
+  ChildOptions options =
+      with_environment({CTEST_PROGRAM, "--test-dir", DUMMY_BUILD, "-V", "-R", "^base.Linger$"},
+                       "hang:base.Linger.Passes");
+  options.on_output = [&](std::string_view piece) {
+    output += piece;
+    const std::size_t left = output.find("LEFT ");
+    if (suite != 0 || left == std::string::npos || output.find('\n', left) == output.npos) return;
+    suite = parent_of(std::stoi(output.substr(left + 5)));
+    ::kill(parent_of(parent_of(suite)), SIGKILL);
+  };
+  EXPECT_EQ(run_child(options).end, ChildResult::End::signalled);
+  ASSERT_NE(suite, 0);
+  EXPECT_TRUE(eventually([&] { return !runs(suite); }));
+  // What is known of such a run can still be reported, and the folder is free for the next one.
+  EXPECT_EQ(report({"write", "--manifests", fs::path(DUMMY_BUILD) / "manifest"}).code, 1);
+  EXPECT_EQ(outcome("base.Linger.Passes"), "error");
+  EXPECT_EQ(first_code(), "suite.interrupted");
+  EXPECT_TRUE(ctest("", {"-R", "^base.Linger$"}).succeeded());
+}
+
 TEST_F(EndToEnd, AReportFolderThatCannotBeMadeIsSaid) {
   std::ofstream(folder.root / "file") << "x";
   ChildOptions options =
