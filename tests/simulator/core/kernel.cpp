@@ -53,6 +53,18 @@ class StackSwitch {
 class BlockRunner;
 thread_local BlockRunner* running = nullptr;
 
+/// A place to go on from, without the signal mask: swapcontext would enter the kernel at each
+/// switch.
+using Place = void* [5];
+[[noreturn, gnu::noinline]] void go_to(Place& place) { __builtin_longjmp(place, 1); }
+
+/// The stack that a runner was called on.
+struct MainStack {
+  const void* bottom = nullptr;
+  std::size_t bytes = 0;
+  Place place{};
+};
+
 /// A stack on which CUDA threads run, one after another; a thread that waits at a barrier keeps it.
 class Fiber {
  public:
@@ -76,15 +88,19 @@ class Fiber {
   }
 
   /// From the runner's stack to this one, until it leaves.
-  void enter(ucontext_t& from) {
+  [[gnu::noinline]] void enter(MainStack& from) {
     StackSwitch change(stack_, kStackBytes);
-    ::swapcontext(&from, &context_);
+    if (__builtin_setjmp(from.place) == 0) {
+      if (begun_) go_to(place_);
+      begun_ = true;
+      ::setcontext(&context_);
+    }
     change.back();
   }
   /// From this stack to the runner's, until it is entered again.
-  void leave(ucontext_t& to, const void* bottom, std::size_t bytes) {
-    StackSwitch change(bottom, bytes);
-    ::swapcontext(&context_, &to);
+  [[gnu::noinline]] void leave(MainStack& to) {
+    StackSwitch change(to.bottom, to.bytes);
+    if (__builtin_setjmp(place_) == 0) go_to(to.place);
     change.back();
   }
 
@@ -93,7 +109,15 @@ class Fiber {
  private:
   char* stack_;
   ucontext_t context_{};
+  Place place_{};
+  bool begun_ = false;
 };
+
+/// Fibers that ended well, for the thread's next kernel: making one costs several system calls.
+std::vector<std::unique_ptr<Fiber>>& spare_fibers() {
+  thread_local std::vector<std::unique_ptr<Fiber>> spare;
+  return spare;
+}
 
 /// Plays the threads of one block after another on this host thread.
 class BlockRunner {
@@ -103,13 +127,15 @@ class BlockRunner {
     pthread_attr_t attributes;
     void* bottom = nullptr;
     if (::pthread_getattr_np(::pthread_self(), &attributes) == 0) {
-      ::pthread_attr_getstack(&attributes, &bottom, &main_bytes_);
+      ::pthread_attr_getstack(&attributes, &bottom, &main_.bytes);
       ::pthread_attr_destroy(&attributes);
     }
-    main_bottom_ = bottom;
+    main_.bottom = bottom;
   }
 
   KernelEnd run() {
+    fibers_.swap(spare_fibers());
+    for (const auto& fiber : fibers_) idle_.push_back(fiber.get());
     position.block_size = shape_.block;
     position.grid_size = shape_.grid;
     threads_ = shape_.block.x * shape_.block.y * shape_.block.z;
@@ -124,6 +150,8 @@ class BlockRunner {
       }
     }
     running = nullptr;
+    // After an error some are in the middle of a thread: those are of no more use.
+    if (error_ == 0) spare_fibers().swap(fibers_);
     return {error_, seconds_};
   }
 
@@ -131,7 +159,7 @@ class BlockRunner {
     Fiber& self = *current_;
     self.thread = position.thread;
     waiting_.push_back(&self);
-    self.leave(main_, main_bottom_, main_bytes_);
+    self.leave(main_);
     position.thread = self.thread;
   }
 
@@ -154,7 +182,7 @@ class BlockRunner {
   /// Ends the kernel with an error, from within one of its threads.
   [[noreturn]] void abort(int error) {
     error_ = error;
-    current_->leave(main_, main_bottom_, main_bytes_);
+    current_->leave(main_);
     std::abort();
   }
 
@@ -163,19 +191,23 @@ class BlockRunner {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
-    running->play();
-  }
-  void play() {
+    // A fiber outlives the kernel that it was made for: it asks anew who it works for.
     for (;;) {
-      while (next_ < threads_) {
-        const unsigned number = next_++;
-        position.thread = {number % shape_.block.x, number / shape_.block.x % shape_.block.y,
-                           number / (shape_.block.x * shape_.block.y)};
-        kernel_.thread();
-      }
-      idle_.push_back(current_);
-      current_->leave(main_, main_bottom_, main_bytes_);
+      running->play();
+      running->rest();
     }
+  }
+  [[gnu::noinline]] void play() {
+    while (next_ < threads_) {
+      const unsigned number = next_++;
+      position.thread = {number % shape_.block.x, number / shape_.block.x % shape_.block.y,
+                         number / (shape_.block.x * shape_.block.y)};
+      kernel_.thread();
+    }
+  }
+  [[gnu::noinline]] void rest() {
+    idle_.push_back(current_);
+    current_->leave(main_);
   }
   void enter(Fiber* fiber) {
     current_ = fiber;
@@ -207,9 +239,7 @@ class BlockRunner {
   const PreparedKernel& kernel_;
   const int clock_khz_;
   std::vector<ulonglong2> shared_;
-  ucontext_t main_{};
-  const void* main_bottom_ = nullptr;
-  std::size_t main_bytes_ = 0;
+  MainStack main_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> idle_, waiting_;
   Fiber* current_ = nullptr;
