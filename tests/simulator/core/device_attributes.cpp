@@ -140,6 +140,10 @@ std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
       return static_cast<int>(properties.texturePitchAlignment);
     case cudaDevAttrSingleToDoublePrecisionPerfRatio:
       return 2;
+    case cudaDevAttrComputeMode: {
+      const auto mode = gpu.nvml.find("compute_mode");
+      return mode == gpu.nvml.end() ? 0 : static_cast<int>(mode->second);
+    }
     default:
       // Every other capability is one that the simulator does not have.
       return attribute >= 1 && attribute < cudaDevAttrMax ? std::optional<int>(0) : std::nullopt;

@@ -51,7 +51,7 @@ struct Machine {
   std::string nvml_version = "13.580.95.05";
   int cuda_driver_version = 13000;
   std::vector<Gpu> gpus;
-  std::vector<int> cuda_order;  ///< GPU indices in CUDA's own (fastest first) order
+  std::vector<int> cuda_order;  ///< the GPUs that CUDA shows, in its own (fastest first) order
   std::vector<Link> links;      ///< from * gpus + to
 
   const Link& link(int from, int to) const {
