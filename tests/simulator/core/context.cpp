@@ -57,10 +57,6 @@ cudaError_t wait_all(Device& device, const std::vector<CompletionPtr>& ends) {
 
 cudaError_t submit(const StreamPtr& stream, Operation operation, const Firing& firing,
                    CompletionPtr* end) {
-  if (stream->capture) {
-    stream->capture->nodes.push_back(std::move(operation));
-    return cudaSuccess;
-  }
   Device& device = stream->device();
   if (device.lost() != 0) return static_cast<cudaError_t>(device.lost());
   const CompletionPtr queued = device.enqueue(stream, std::move(operation), {}, firing);
@@ -69,15 +65,9 @@ cudaError_t submit(const StreamPtr& stream, Operation operation, const Firing& f
 }
 
 cudaError_t submit(const StreamPtr& stream, Operation operation, bool wait) {
-  if (wait && stream->capture) {
-    stream->capture->invalid = true;
-    return cudaErrorStreamCaptureUnsupported;
-  }
-  Firing firing;
-  if (!stream->capture) {
-    firing = World::get().faults().at({operation.call, operation.device, operation.peer, -1});
-    if (firing.code) return static_cast<cudaError_t>(*firing.code);
-  }
+  const Firing firing =
+      World::get().faults().at({operation.call, operation.device, operation.peer, -1});
+  if (firing.code) return static_cast<cudaError_t>(*firing.code);
   CompletionPtr end;
   const cudaError_t error = submit(stream, std::move(operation), firing, &end);
   return error == cudaSuccess && wait ? wait_all(stream->device(), {end}) : error;

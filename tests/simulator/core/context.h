@@ -20,8 +20,8 @@ void obstruct(const Firing& firing);
 
 /// The stream of a handle, as seen from the current device; null if the handle is stale.
 StreamPtr find_stream(cudaStream_t handle);
-/// Queues an operation, or adds it to the graph that the stream is captured into; `wait` also waits
-/// for it. Faults are looked up under the operation's own name.
+/// Queues an operation; `wait` also waits for it. Faults are looked up under the operation's own
+/// name.
 cudaError_t submit(const StreamPtr& stream, Operation operation, bool wait);
 /// The same, without waiting, with faults that were looked up before. `end`, if given, gets its
 /// end.

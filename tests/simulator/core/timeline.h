@@ -50,7 +50,7 @@ struct Outcome {
   double not_before = 0;  ///< when it began, if that was after the stream was ready for it
 };
 
-/// One piece of work, as a stream queues it or a graph keeps it.
+/// One piece of work, as a stream queues it.
 struct Operation {
   std::string call;
   int device = -1, peer = -1;
@@ -59,7 +59,6 @@ struct Operation {
 };
 
 class Device;
-class Graph;
 
 /// A CUDA stream: a queue with a thread of its own.
 class Stream : public std::enable_shared_from_this<Stream> {
@@ -77,10 +76,6 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool blocking() const;
   /// Within an operation's work: when the stream was ready for it, in modelled time.
   static double ready_time();
-
-  /// The graph that the stream is being captured into, if any; guarded by the caller's device lock.
-  std::shared_ptr<Graph> capture;
-  bool capture_origin = false;
 
  private:
   struct Item {
@@ -110,14 +105,6 @@ struct Event {
   int device = 0;
   unsigned flags = 0;
   CompletionPtr recorded;
-  std::shared_ptr<Graph> captured;  ///< set while it marks a point of a capture
-};
-
-/// A captured graph: operations in an order that respects every dependency.
-class Graph {
- public:
-  std::vector<Operation> nodes;
-  bool invalid = false;
 };
 
 }  // namespace conformance::sim

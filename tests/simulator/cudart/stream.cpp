@@ -63,8 +63,6 @@ cudaError_t on_event(const char* name, cudaEvent_t handle, Body body) {
   });
 }
 
-CompletionPtr recorded(Event& event) { return event.recorded; }
-
 cudaError_t query(Device& device, const std::vector<CompletionPtr>& ends) {
   for (const CompletionPtr& end : ends) {
     if (!end->done()) return cudaErrorNotReady;
@@ -74,11 +72,6 @@ cudaError_t query(Device& device, const std::vector<CompletionPtr>& ends) {
 
 cudaError_t record_event(const StreamPtr& stream, Event& event) {
   if (event.device != stream->device().index()) return cudaErrorInvalidResourceHandle;
-  if (stream->capture) {
-    event.captured = stream->capture;
-    return cudaSuccess;
-  }
-  event.captured = nullptr;
   event.recorded = stream->device().enqueue(
       stream, {"cudaEventRecord", -1, -1, [](const Firing&) { return Outcome{}; }}, {}, {});
   return cudaSuccess;
@@ -141,20 +134,12 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
 
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   return on_stream("cudaStreamQuery", handle, [](const StreamPtr& stream, const Firing&) {
-    if (stream->capture) {
-      stream->capture->invalid = true;
-      return cudaErrorStreamCaptureUnsupported;
-    }
     return query(stream->device(), ends_of(stream));
   });
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return on_stream("cudaStreamSynchronize", handle, [](const StreamPtr& stream, const Firing&) {
-    if (stream->capture) {
-      stream->capture->invalid = true;
-      return cudaErrorStreamCaptureUnsupported;
-    }
     return wait_all(stream->device(), ends_of(stream));
   });
 }
@@ -177,23 +162,15 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   return on_stream("cudaStreamWaitEvent", handle, [&](const StreamPtr& stream, const Firing&) {
     if ((flags & ~static_cast<unsigned>(cudaEventWaitExternal)) != 0) return cudaErrorInvalidValue;
     CompletionPtr before;
-    std::shared_ptr<Graph> captured;
     cudaError_t result = cudaSuccess;
     const bool known = with_event(
         event,
         [&](Event& found) {
-          before = recorded(found);
-          captured = found.captured;
+          before = found.recorded;
           return cudaSuccess;
         },
         result);
     if (!known) return cudaErrorInvalidResourceHandle;
-    if (captured) {
-      // The stream joins the capture that the event belongs to.
-      stream->capture = captured;
-      return cudaSuccess;
-    }
-    if (stream->capture) return cudaErrorStreamCaptureIsolation;
     if (!before) return cudaSuccess;  // an event never recorded is complete
     stream->device().enqueue(
         stream, {"cudaStreamWaitEvent", -1, -1, [](const Firing&) { return Outcome{}; }}, {before},
@@ -263,8 +240,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t handle, uns
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return on_event("cudaEventQuery", event, [](Event& found) {
-    if (found.captured) return cudaErrorCapturedEvent;
-    const CompletionPtr end = recorded(found);
+    const CompletionPtr end = found.recorded;
     if (!end) return cudaSuccess;
     return query(World::get().device(found.device), {end});
   });
@@ -274,8 +250,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   CompletionPtr end;
   int device_index = 0;
   const cudaError_t known = on_event("cudaEventSynchronize", event, [&](Event& found) {
-    if (found.captured) return cudaErrorCapturedEvent;
-    end = recorded(found);
+    end = found.recorded;
     device_index = found.device;
     return cudaSuccess;
   });
