@@ -199,7 +199,7 @@ void judge(const Scenario& scenario, const Json& results, const Catalogue& catal
            Outcome& outcome) {
   std::map<std::string, std::set<std::string>> seen;
   for (const Json& test : results.at("tests")) {
-    seen[test.at("outcome").get<std::string>()].insert(test.at("id").get<std::string>());
+    seen[test.at("outcome").get<std::string>()].insert(test.at("name").get<std::string>());
   }
   for (const auto& [kind, patterns] : scenario.expected) {
     compare(kind.c_str(), expand(patterns, catalogue), seen[kind], outcome.problems);
