@@ -3,11 +3,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -15,6 +20,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -43,6 +49,8 @@ struct Options {
   std::string work;
   std::string coverage;
   unsigned jobs = 1;
+  std::string scenario;              ///< of `exec`
+  std::vector<std::string> command;  ///< of `exec`
 };
 
 struct Outcome {
@@ -110,19 +118,19 @@ std::set<std::string> expand(const std::vector<std::string>& patterns, const Cat
   return tests;
 }
 
+void replace_all(std::string& text, const std::string& name, const std::string& value) {
+  for (std::size_t at = text.find(name); at != std::string::npos;
+       at = text.find(name, at + value.size())) {
+    text.replace(at, name.size(), value);
+  }
+}
+
 /// Removes, writes and links as the scenario says, and insists that each step changes something: a
 /// fault that was there before is no fault.
 void apply(const FileEdits& edits, const fs::path& root, const fs::path& work) {
-  const auto resolve = [&](const std::string& text) {
-    std::string result = text;
-    const auto replace = [&](const std::string& name, const std::string& value) {
-      for (std::size_t at = result.find(name); at != std::string::npos;
-           at = result.find(name, at + value.size())) {
-        result.replace(at, name.size(), value);
-      }
-    };
-    replace("@WORK@", work.string());
-    return result;
+  const auto resolve = [&](std::string text) {
+    replace_all(text, "@WORK@", work.string());
+    return text;
   };
   for (const std::string& path : edits.remove) {
     if (fs::remove_all(root / path) == 0) {
@@ -145,9 +153,24 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work) {
   }
 }
 
+constexpr std::string_view kDriverLibraries[] = {"libcuda", "libnvidia-ml",
+                                                 "libnvidia-ptxjitcompiler"};
+
+/// The driver's libraries as an installation has them: files that carry the version in their names,
+/// and links. Hard links, because the loader must see these names and not the build's.
+void make_driver(const fs::path& folder, const std::string& version, const Options& options) {
+  fs::create_directories(folder);
+  for (const std::string_view name : kDriverLibraries) {
+    const std::string file = fmt::format("{}.so.{}", name, version);
+    fs::create_hard_link(fs::path(options.simulator) / fmt::format("{}.so.1", name), folder / file);
+    fs::create_symlink(file, folder / fmt::format("{}.so.1", name));
+    fs::create_symlink(fmt::format("{}.so.1", name), folder / fmt::format("{}.so", name));
+  }
+}
+
 /// A toolkit tree of links, as a merged CUDA_PATH in the Nix store has it, whose libraries are the
-/// simulator's.
-void make_toolkit(const fs::path& tree, const Options& options) {
+/// simulator's, and the driver's links beside them.
+void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& options) {
   fs::create_directories(tree / "lib");
   for (const char* folder : {"bin", "include", "nvvm"}) {
     const fs::path source = fs::path(options.toolkit) / folder;
@@ -157,13 +180,67 @@ void make_toolkit(const fs::path& tree, const Options& options) {
       fs::create_symlink(entry.path(), tree / folder / entry.path().filename());
     }
   }
+  const auto link = [&](const fs::path& target, const fs::path& name) {
+    if (!fs::exists(fs::symlink_status(tree / "lib" / name))) {
+      fs::create_symlink(target, tree / "lib" / name);
+    }
+  };
+  for (const fs::directory_entry& entry : fs::directory_iterator(driver)) {
+    link(entry.path(), entry.path().filename());
+  }
   for (const fs::directory_entry& entry : fs::directory_iterator(options.simulator)) {
-    fs::create_symlink(entry.path(), tree / "lib" / entry.path().filename());
+    link(entry.path(), entry.path().filename());
+    // libcudart.so.13 -> libcudart.so, as development packages have it.
+    link(entry.path().filename(), entry.path().stem().stem().string() + ".so");
   }
   // The distribution's NCCL header, where the toolkit brings none.
   if (!fs::exists(tree / "include/nccl.h") && fs::exists("/usr/include/nccl.h")) {
     fs::create_symlink("/usr/include/nccl.h", tree / "include/nccl.h");
   }
+}
+
+using Environment = std::map<std::string, std::optional<std::string>>;
+
+/// Makes the scenario's host, driver and toolkit under `work`, which must not exist, and yields the
+/// environment in which the suites meet them.
+Environment prepare(const Scenario& scenario, const fs::path& work, const Options& options) {
+  fs::create_directories(work);
+  write_file(work / "machine.json", scenario.machine_text);
+  Environment environment{{"CONFORMANCE_SIM_MACHINE", work / "machine.json"},
+                          {"CONFORMANCE_SIM_GPUS", "2"},
+                          {"CONFORMANCE_SIM_FIRED", work / "fired"}};
+  ChildOptions root;
+  root.argv = {options.build + "/tests/simulator/conformance-sim-root", work / "host"};
+  root.environment = environment;
+  const ChildResult made = run_child(root);
+  if (!made.succeeded()) {
+    throw std::runtime_error(
+        fmt::format("conformance-sim-root {}: {}", made.describe(), made.error));
+  }
+  std::string version = read_file(work / "host/sys/module/nvidia/version");
+  version.erase(version.find_last_not_of('\n') + 1);
+  const fs::path driver = work / "driver";
+  const fs::path toolkit = work / "store/cuda-merged";
+  make_driver(driver, version, options);
+  make_toolkit(toolkit, driver, options);
+  apply(scenario.host, work / "host", work);
+  apply(scenario.driver, driver, work);
+  apply(scenario.toolkit, toolkit, work);
+
+  environment.merge(Environment{{"CONFORMANCE_SIMULATED", "1"},
+                                {"CONFORMANCE_HOST_ROOT", work / "host"},
+                                {"CONFORMANCE_CUDA_ORIGIN", "nix"},
+                                {"NIX_STORE", work / "store"},
+                                {"CUDA_PATH", toolkit.string()},
+                                {"CUDA_VISIBLE_DEVICES", std::nullopt},
+                                {"CUDA_DEVICE_ORDER", std::nullopt},
+                                {"LD_LIBRARY_PATH", (toolkit / "lib").string()}});
+  for (const auto& [name, value] : scenario.environment) {
+    std::optional<std::string> text = value;
+    if (text) replace_all(*text, "@WORK@", work.string());
+    environment[name] = text;
+  }
+  return environment;
 }
 
 std::string quoted(const std::string& text) {
@@ -173,6 +250,18 @@ std::string quoted(const std::string& text) {
     result += c;
   }
   return result + '"';
+}
+
+/// A test file for CTest with every entry of the build. CTest writes beside its test files, so each
+/// run gets one of its own; the build's are included, since CTest would change into subfolders.
+std::string test_files(const Options& options) {
+  std::string text =
+      fmt::format("include({})\n", quoted(options.build + "/ci/CTestTestfile.cmake"));
+  for (const fs::directory_entry& layer : fs::directory_iterator(options.build + "/suites")) {
+    const fs::path file = layer.path() / "CTestTestfile.cmake";
+    if (fs::is_regular_file(file)) text += fmt::format("include({})\n", quoted(file.string()));
+  }
+  return text;
 }
 
 std::string joined(const std::set<std::string>& items) {
@@ -256,57 +345,16 @@ Outcome run_scenario(const std::string& file, const Options& options, const Cata
     const Scenario scenario = read_scenario(file);
     const fs::path work = fs::path(options.work) / outcome.name;
     fs::remove_all(work);
-    fs::create_directories(work);
-    const fs::path toolkit = work / "store/cuda-merged";
-    make_toolkit(toolkit, options);
-    write_file(work / "machine.json", scenario.machine_text);
-
-    const auto in_simulator = [&](std::vector<std::string> argv) {
-      ChildOptions child;
-      child.argv = std::move(argv);
-      child.environment["CONFORMANCE_SIM_MACHINE"] = (work / "machine.json").string();
-      return child;
-    };
-    const ChildResult root = run_child(
-        in_simulator({options.build + "/tests/simulator/conformance-sim-root", work / "host"}));
-    if (!root.succeeded()) {
-      throw std::runtime_error(
-          fmt::format("conformance-sim-root {}: {}", root.describe(), root.error));
-    }
-    apply(scenario.host, work / "host", work);
-    apply(scenario.toolkit, toolkit, work);
-
-    // CTest writes beside its test files, so each run gets a folder of its own that leads to the
-    // build's.
-    write_file(work / "ctest/CTestTestfile.cmake",
-               fmt::format("subdirs({} {})\n", quoted(options.build + "/ci"),
-                           quoted(options.build + "/suites")));
-    ChildOptions run = in_simulator({options.ctest, "--test-dir", work / "ctest", "-j2"});
+    ChildOptions run;
+    run.environment = prepare(scenario, work, options);
+    write_file(work / "ctest/CTestTestfile.cmake", test_files(options));
+    run.argv = {options.ctest, "--test-dir", work / "ctest", "-j2"};
     run.argv.insert(run.argv.end(), scenario.arguments.begin(), scenario.arguments.end());
     run.deadline = std::chrono::seconds(300);
     run.merge_streams = true;
-    run.environment.merge(std::map<std::string, std::optional<std::string>>{
-        {"CONFORMANCE_SIM_FIRED", work / "fired"},
-        {"CONFORMANCE_SIMULATED", "1"},
-        {"CONFORMANCE_HOST_ROOT", work / "host"},
-        {"CONFORMANCE_REPORT_DIR", work / "report"},
-        {"CONFORMANCE_TABLE", "off"},
-        {"CONFORMANCE_CUDA_ORIGIN", "nix"},
-        {"CONFORMANCE_LEVEL", "standard"},
-        {"NIX_STORE", work / "store"},
-        {"CUDA_PATH", toolkit.string()},
-        {"CUDA_VISIBLE_DEVICES", std::nullopt},
-        {"LD_LIBRARY_PATH", (toolkit / "lib").string()}});
-    for (const auto& [name, value] : scenario.environment) {
-      std::optional<std::string> text = value;
-      if (text) {
-        for (std::size_t at = text->find("@WORK@"); at != std::string::npos;
-             at = text->find("@WORK@")) {
-          text->replace(at, 6, work.string());
-        }
-      }
-      run.environment[name] = text;
-    }
+    run.environment.merge(Environment{{"CONFORMANCE_REPORT_DIR", work / "report"},
+                                      {"CONFORMANCE_TABLE", "off"},
+                                      {"CONFORMANCE_LEVEL", "standard"}});
     const ChildResult ran = run_child(run);
     write_file(work / "ctest.log", ran.output);
     if (ran.end != ChildResult::End::exited) {
@@ -350,28 +398,38 @@ std::vector<std::string> write_coverage(const std::string& path, const Catalogue
   return gaps;
 }
 
-int run(int argc, char** argv) {
-  Options options;
-  CLI::App app{
-      "Runs scenarios on the simulator and compares what the suites say with what they must"};
-  app.add_option("scenarios", options.files, "Scenario files")
-      ->required()
-      ->check(CLI::ExistingFile);
-  app.add_option("--build", options.build, "Build folder")->required();
-  app.add_option("--simulator", options.simulator, "Folder of the simulator's libraries")
-      ->required();
-  app.add_option("--toolkit", options.toolkit, "CUDA toolkit for headers and tools")->required();
-  app.add_option("--ctest", options.ctest, "The ctest program")->required();
-  app.add_option("--work", options.work, "Scratch folder; what failed stays there")->required();
-  app.add_option("--coverage", options.coverage,
-                 "Write the coverage table here, and fail if a test or finding has no scenario");
-  app.add_option("--jobs", options.jobs, "How many scenarios run side by side")
-      ->check(CLI::Range(1, 256));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+/// `exec`: runs a command on a prepared scenario, or on a healthy machine, and yields its exit
+/// code.
+int run_command(const Options& options) {
+  Scenario scenario;
+  if (!options.scenario.empty()) {
+    scenario = read_scenario(options.scenario);
+  } else {
+    scenario.machine_text = "{}";
   }
+  fs::remove_all(options.work);
+  Environment environment = prepare(scenario, options.work, options);
+  // The number of GPUs that the caller asked for, where the scenario does not say.
+  if (const char* gpus = std::getenv("CONFORMANCE_SIM_GPUS"); gpus != nullptr) {
+    environment["CONFORMANCE_SIM_GPUS"] = gpus;
+  }
+  for (const auto& [name, value] : environment) {
+    if (value) {
+      ::setenv(name.c_str(), value->c_str(), 1);
+    } else {
+      ::unsetenv(name.c_str());
+    }
+  }
+  std::vector<std::string> arguments = options.command;
+  arguments.insert(arguments.end(), scenario.arguments.begin(), scenario.arguments.end());
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  ::execvp(pointers[0], pointers.data());
+  throw std::runtime_error(fmt::format("cannot run {}: {}", arguments[0], std::strerror(errno)));
+}
+
+int run_all(const Options& options) {
   const Catalogue catalogue = read_catalogue(options.build);
   std::vector<Outcome> outcomes(options.files.size());
   std::atomic<std::size_t> next{0};
@@ -400,6 +458,39 @@ int run(int argc, char** argv) {
   fmt::print("{} scenarios: {} as expected, {} not; {} coverage gaps\n", outcomes.size(),
              outcomes.size() - static_cast<std::size_t>(failed), failed, gaps.size());
   return failed == 0 && gaps.empty() ? 0 : 1;
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  CLI::App app{"Simulated machines with faults, and what the suites say of them"};
+  app.require_subcommand(1);
+  app.add_option("--build", options.build, "Build folder")->required();
+  app.add_option("--simulator", options.simulator, "Folder of the simulator's libraries")
+      ->required();
+  app.add_option("--toolkit", options.toolkit, "CUDA toolkit for headers and tools")->required();
+  app.add_option("--work", options.work, "Scratch folder; what failed stays there")->required();
+  CLI::App* all = app.add_subcommand(
+      "run", "Runs scenarios and compares what the suites say with what they must");
+  all->add_option("scenarios", options.files, "Scenario files")
+      ->required()
+      ->check(CLI::ExistingFile);
+  all->add_option("--ctest", options.ctest, "The ctest program")->required();
+  all->add_option("--coverage", options.coverage,
+                  "Write the coverage table here, and fail if a test or finding has no scenario");
+  all->add_option("--jobs", options.jobs, "How many scenarios run side by side")
+      ->check(CLI::Range(1, 256));
+  CLI::App* one = app.add_subcommand("exec", "Runs a command on a simulated machine");
+  one->add_option("--scenario", options.scenario, "Scenario file; without it a healthy machine")
+      ->check(CLI::ExistingFile);
+  one->add_option("command", options.command, "The command and its arguments")->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  options.build = fs::absolute(options.build).string();
+  options.work = fs::absolute(options.work).string();
+  return all->parsed() ? run_all(options) : run_command(options);
 }
 
 }  // namespace

@@ -65,11 +65,14 @@ FileEdits file_edits(const Json& value, const Place& place) {
   if (value.contains("remove")) edits.remove = texts(value["remove"], place.at("remove"));
   if (value.contains("write")) edits.write = text_map(value["write"], place.at("write"));
   if (value.contains("link")) edits.link = text_map(value["link"], place.at("link"));
-  for (const auto& path : edits.remove) {
+  const auto stays_inside = [&](const std::string& path) {
     if (path.starts_with("/") || path.find("..") != std::string::npos) {
       place.wrong(fmt::format("\"{}\" must stay inside the tree", path));
     }
-  }
+  };
+  for (const auto& path : edits.remove) stays_inside(path);
+  for (const auto& [path, text] : edits.write) stays_inside(path);
+  for (const auto& [path, target] : edits.link) stays_inside(path);
   return edits;
 }
 
@@ -86,8 +89,8 @@ Scenario read_scenario(const std::string& file) {
   }
   const Place root{file, ""};
   only_keys(document,
-            {"scenario_version", "about", "machine", "faults", "host", "toolkit", "environment",
-             "arguments", "expect"},
+            {"scenario_version", "about", "machine", "faults", "host", "driver", "toolkit",
+             "environment", "arguments", "expect"},
             root);
   if (!document.contains("scenario_version") || document["scenario_version"] != 1) {
     root.wrong("scenario_version must be 1");
@@ -96,15 +99,17 @@ Scenario read_scenario(const std::string& file) {
   if (!document.contains("about")) root.wrong("\"about\" is missing");
   scenario.about = text(document["about"], root.at("about"));
 
-  Json machine = document.value("machine", Json::object());
+  const Json machine = document.value("machine", Json::object());
   if (!machine.is_object()) root.at("machine").wrong("must be an object");
   const Json faults = document.value("faults", Json::array());
   if (!faults.is_array()) root.at("faults").wrong("must be an array");
   scenario.faults = faults.size();
-  machine["faults"] = faults;
-  scenario.machine_text = machine.dump(2);
+  scenario.machine_text = Json{{"machine", machine}, {"faults", faults}}.dump(2);
 
   if (document.contains("host")) scenario.host = file_edits(document["host"], root.at("host"));
+  if (document.contains("driver")) {
+    scenario.driver = file_edits(document["driver"], root.at("driver"));
+  }
   if (document.contains("toolkit")) {
     scenario.toolkit = file_edits(document["toolkit"], root.at("toolkit"));
   }

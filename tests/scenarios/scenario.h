@@ -23,6 +23,7 @@ struct Scenario {
   std::string machine_text;  ///< the machine with its faults, for the simulator
   std::size_t faults = 0;    ///< how many faults the machine has, each of which must fire
   FileEdits host;            ///< of the simulated /proc, /sys, /dev and /etc
+  FileEdits driver;          ///< of the folder of the driver's libraries
   FileEdits toolkit;         ///< of CUDA_PATH
   std::map<std::string, std::optional<std::string>> environment;  ///< nullopt removes a variable
   std::vector<std::string> arguments;                             ///< for ctest
