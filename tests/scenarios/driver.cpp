@@ -168,8 +168,8 @@ void make_driver(const fs::path& folder, const std::string& version, const Optio
   }
 }
 
-/// A toolkit tree of links, as a merged CUDA_PATH in the Nix store has it, whose libraries are the
-/// simulator's, and the driver's links beside them.
+/// A toolkit as a merged CUDA_PATH in the Nix store: the host's tools and headers by links, the
+/// simulator's libraries, and links to the driver's.
 void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& options) {
   fs::create_directories(tree / "lib");
   for (const char* folder : {"bin", "include", "nvvm"}) {
@@ -189,7 +189,11 @@ void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& o
     link(entry.path(), entry.path().filename());
   }
   for (const fs::directory_entry& entry : fs::directory_iterator(options.simulator)) {
-    link(entry.path(), entry.path().filename());
+    // Hard links: what CUDA_PATH holds must lie in the store.
+    if (const fs::path file = tree / "lib" / entry.path().filename();
+        !fs::exists(fs::symlink_status(file))) {
+      fs::create_hard_link(entry.path(), file);
+    }
     // libcudart.so.13 -> libcudart.so, as development packages have it.
     link(entry.path().filename(), entry.path().stem().stem().string() + ".so");
   }
@@ -234,7 +238,10 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
                                 {"CUDA_PATH", toolkit.string()},
                                 {"CUDA_VISIBLE_DEVICES", std::nullopt},
                                 {"CUDA_DEVICE_ORDER", std::nullopt},
-                                {"LD_LIBRARY_PATH", (toolkit / "lib").string()}});
+                                {"LD_LIBRARY_PATH", (toolkit / "lib").string()},
+                                // For whoever opens the simulated runtime late, as a program that
+                                // asks for its version does: its thread-local memory is large.
+                                {"GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=4194304"}});
   for (const auto& [name, value] : scenario.environment) {
     std::optional<std::string> text = value;
     if (text) replace_all(*text, "@WORK@", work.string());
