@@ -217,6 +217,16 @@ class Injector {
 
   Allocations& allocations() { return allocations_; }
 
+  void note_stream(cublasHandle_t handle, cudaStream_t stream) {
+    const std::lock_guard lock(mutex_);
+    streams_[handle] = stream;
+  }
+  cudaStream_t stream_of(cublasHandle_t handle) const {
+    const std::lock_guard lock(mutex_);
+    const auto known = streams_.find(handle);
+    return known == streams_.end() ? nullptr : known->second;
+  }
+
   /// What is to happen once NCCL has queued the communicator's work.
   void after_queued(ncclComm_t communicator, const Flip& flip) {
     const std::lock_guard lock(mutex_);
@@ -245,6 +255,7 @@ class Injector {
   std::map<const void*, std::string> names_;
   std::map<ncclComm_t, Flip> waiting_;
   Allocations allocations_;
+  std::map<cublasHandle_t, cudaStream_t> streams_;
 };
 
 /// After a copy was queued: spoils a bit of what arrives.
@@ -295,10 +306,7 @@ cublasStatus_t multiply(std::string_view name, cublasHandle_t handle, int m, int
   const Fault* const flips = injector.fault(FaultKind::gemm_flips_bit);
   const Fault* const fault = slow != nullptr ? slow : flips;
   if (fault == nullptr || fault->call != name || current_device() != fault->device) return call();
-  cudaStream_t stream = nullptr;
-  if (NEXT(cublasGetStream_v2)(handle, &stream) != CUBLAS_STATUS_SUCCESS) {
-    give_up("cublasGetStream failed");
-  }
+  cudaStream_t const stream = injector.stream_of(handle);
   if (slow != nullptr) {
     auto stretch = std::make_unique<Stretch>(slow->percent);
     stretch->begin(stream);
@@ -416,6 +424,12 @@ cudaError_t cudaMemcpyPeerAsync(void* target, int target_device, const void* sou
     spoil_copy(target, source_device, target_device, bytes, stream);
   }
   return answer;
+}
+
+cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+  static auto* const next = NEXT(cublasSetStream_v2);
+  Injector::current().note_stream(handle, stream);
+  return next(handle, stream);
 }
 
 cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a,
