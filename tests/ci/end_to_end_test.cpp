@@ -402,6 +402,8 @@ TEST_F(GateScript, WhatIsNotUnderstoodExitsWithTwoAndSaysWhy) {
       {{"--report"}, "--report"},
       {{"--report", (folder.root / "file" / "below").native()}, "below"},
       {{"--build", (folder.root / "file").native()}, "file"},
+      {{"--levle", "quick"}, "--levle"},
+      {{"-R", "memory", "--report-dir=/tmp"}, "--report-dir"},
       {{"--simulated"}, "simulator"},
       {{"--simulated=4"}, "simulator"},
       {{"--scenario", "x.json"}, "simulator"},
