@@ -60,7 +60,7 @@ int asked_gpus() {
   return static_cast<int>(count);
 }
 
-nlohmann::json part(const char* key, nlohmann::json otherwise) {
+nlohmann::json part(const char* key, const nlohmann::json& otherwise) {
   return scenario().contains(key) ? scenario().at(key) : otherwise;
 }
 

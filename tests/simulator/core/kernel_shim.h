@@ -15,6 +15,8 @@
 
 #include <cuda_runtime_api.h>
 
+// NOLINTBEGIN(bugprone-reserved-identifier): these are CUDA's own names.
+
 // The toolkit's headers define these for a host compiler as what only nvcc understands.
 #undef __global__
 #undef __device__
@@ -70,6 +72,8 @@ template <typename T>
 T __ldg(const T* address) {
   return *address;
 }
+
+// NOLINTEND(bugprone-reserved-identifier)
 
 // A template's second parameter is not deduced, so that the argument converts as it does in CUDA.
 template <typename T>

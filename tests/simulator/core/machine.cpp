@@ -95,7 +95,8 @@ void read_links(const nlohmann::json& json, Machine& machine) {
       const int to = pair.required<int>("to");
       check(from >= 0 && to >= 0 && from < count && to < count && from != to,
             place + ": from and to must be two different GPUs");
-      Link& link = machine.links[static_cast<std::size_t>(from * count + to)];
+      Link& link = machine.links[static_cast<std::size_t>(from) * machine.gpus.size() +
+                                 static_cast<std::size_t>(to)];
       link = read_link(pair, place, link);
       pair.finish();
     }

@@ -84,6 +84,7 @@ cudaError_t launch(const void* host_function, const LaunchShape& shape, void** a
 extern "C" {
 
 // What nvcc's host code calls; the toolkit's headers declare them only while nvcc compiles.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 
 void** __cudaRegisterFatBinary(void* binary) {
   // The handle is only handed back; the code in the binary is not looked at.
@@ -144,6 +145,8 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void*
                                size_t shared, cudaStream_t stream) {
   return launch(kernel, {grid, block, shared}, arguments, stream);
 }
+
+// NOLINTEND(bugprone-reserved-identifier)
 
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments,
                              size_t shared, cudaStream_t stream) {
