@@ -203,10 +203,31 @@ void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& o
   }
 }
 
+std::string quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || c == '$') result += '\\';
+    result += c;
+  }
+  return result + '"';
+}
+
+/// A test file for CTest with every entry of the build. CTest writes beside its test files, so each
+/// run gets one of its own; the build's are included, since CTest would change into subfolders.
+std::string test_files(const Options& options) {
+  std::string text =
+      fmt::format("include({})\n", quoted(options.build + "/ci/CTestTestfile.cmake"));
+  for (const fs::directory_entry& layer : fs::directory_iterator(options.build + "/suites")) {
+    const fs::path file = layer.path() / "CTestTestfile.cmake";
+    if (fs::is_regular_file(file)) text += fmt::format("include({})\n", quoted(file.string()));
+  }
+  return text;
+}
+
 using Environment = std::map<std::string, std::optional<std::string>>;
 
-/// Makes the scenario's host, driver and toolkit under `work`, which must not exist, and yields the
-/// environment in which the suites meet them.
+/// Makes the scenario's host, driver, toolkit and test file under `work`, which must not exist, and
+/// yields the environment in which the suites meet them.
 Environment prepare(const Scenario& scenario, const fs::path& work, const Options& options) {
   fs::create_directories(work);
   write_file(work / "machine.json", scenario.machine_text);
@@ -225,6 +246,7 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
   version.erase(version.find_last_not_of('\n') + 1);
   const fs::path driver = work / "driver";
   const fs::path toolkit = work / "store/cuda-merged";
+  write_file(work / "ctest/CTestTestfile.cmake", test_files(options));
   make_driver(driver, version, options);
   make_toolkit(toolkit, driver, options);
   apply(scenario.host, work / "host", work);
@@ -248,27 +270,6 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
     environment[name] = text;
   }
   return environment;
-}
-
-std::string quoted(const std::string& text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\' || c == '$') result += '\\';
-    result += c;
-  }
-  return result + '"';
-}
-
-/// A test file for CTest with every entry of the build. CTest writes beside its test files, so each
-/// run gets one of its own; the build's are included, since CTest would change into subfolders.
-std::string test_files(const Options& options) {
-  std::string text =
-      fmt::format("include({})\n", quoted(options.build + "/ci/CTestTestfile.cmake"));
-  for (const fs::directory_entry& layer : fs::directory_iterator(options.build + "/suites")) {
-    const fs::path file = layer.path() / "CTestTestfile.cmake";
-    if (fs::is_regular_file(file)) text += fmt::format("include({})\n", quoted(file.string()));
-  }
-  return text;
 }
 
 std::string joined(const std::set<std::string>& items) {
@@ -354,7 +355,6 @@ Outcome run_scenario(const std::string& file, const Options& options, const Cata
     fs::remove_all(work);
     ChildOptions run;
     run.environment = prepare(scenario, work, options);
-    write_file(work / "ctest/CTestTestfile.cmake", test_files(options));
     run.argv = {options.ctest, "--test-dir", work / "ctest", "-j2"};
     run.argv.insert(run.argv.end(), scenario.arguments.begin(), scenario.arguments.end());
     run.deadline = std::chrono::seconds(300);
