@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <random>
 #include <system_error>
+#include <thread>
 
 #include <unistd.h>
 
@@ -174,6 +175,30 @@ std::optional<std::vector<SelectedEntry>> entries_of_listing(const Json& listing
   return entries;
 }
 
+/// Where a running CTest keeps the log that it is writing, under the folder that it tests.
+bool is_being_tested(const fs::path& folder) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder / "Testing" / "Temporary", error), end;
+       !error && entry != end; entry.increment(error)) {
+    if (entry->path().filename().native().starts_with("LastTest.log.tmp")) return true;
+  }
+  return false;
+}
+
+/// The folder that CTest tests. While it starts a test it is in that test's folder for a moment, so
+/// what it is in is believed only if it has the log; after a second anyway, since a CTest may keep
+/// its log elsewhere.
+fs::path tested_folder_of(const ProcessId& ctest) {
+  constexpr int kTries = 1000;
+  fs::path folder;
+  for (int i = 0; i < kTries; ++i) {
+    folder = working_folder_of(ctest.pid);
+    if (folder.empty() || is_being_tested(folder)) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return folder;
+}
+
 /// Asks CTest itself what it will run: the same CTest, with the same arguments, only listing. It
 /// lists from a folder of its own, because even a listing writes to the log of the folder it is
 /// in, which the running CTest has open.
@@ -181,7 +206,7 @@ std::optional<std::vector<SelectedEntry>> ask_ctest(const ProcessId& ctest,
                                                     const fs::path& source) {
   if (std::getenv(kListingVariable) != nullptr) return std::nullopt;
   const fs::path program = executable_of(ctest.pid);
-  const fs::path tested = working_folder_of(ctest.pid);
+  const fs::path tested = tested_folder_of(ctest);
   const auto arguments = listing_arguments(arguments_of(ctest.pid));
   if (program.empty() || tested.empty() || !arguments) return std::nullopt;
   try {
