@@ -12,9 +12,13 @@
 namespace conformance::report {
 namespace {
 
+/// Empty if there is no such process, or no longer: one that ends between opening and reading makes
+/// the read fail, which the stream buffer throws and this operator takes for the end of the text.
 std::string read_proc(pid_t pid, std::string_view file) {
   std::ifstream stream(fmt::format("/proc/{}/{}", pid, file), std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(stream), {});
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
 }
 
 std::filesystem::path read_proc_link(pid_t pid, std::string_view link) {

@@ -123,7 +123,7 @@ Machine read_machine(const nlohmann::json& json, int gpus) {
   if (object.has("gpus")) {
     const nlohmann::json& value = object.at("gpus");
     if (value.is_number_integer()) {
-      gpus = gpus > 0 ? gpus : value.get<int>();
+      gpus = value.get<int>();
     } else if (value.is_array()) {
       each = value;
       gpus = static_cast<int>(each.size());
