@@ -98,9 +98,9 @@ build_preset() {
   shift 3
   local cached=''
   if [[ -f $build/CMakeCache.txt ]]; then
-    cached=$(sed -n 's/^CUDAToolkit_ROOT:[A-Z]*=//p' "$build/CMakeCache.txt")
+    cached=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
     # What is tested must be the toolkit of today, not the one of the first build.
-    [[ $cached == "$toolkit" ]] || fresh=(--fresh)
+    [[ -n $cached && $(realpath -m -- "$cached") == "$(realpath -m -- "$toolkit/bin/nvcc")" ]] || fresh=(--fresh)
   fi
   quietly "$build/configure.log" "configure $build" cmake -S "$root" --preset "$preset" -B "$build" \
     "${fresh[@]}" "-DCUDAToolkit_ROOT=$toolkit"

@@ -194,7 +194,7 @@ TEST_F(EndToEnd, ASuiteThatIsNotBuiltIsNamed) {
   fs::rename(away, program);
   EXPECT_FALSE(run.succeeded());
   EXPECT_EQ(outcome("upper.Gate.Passes"), "error");
-  EXPECT_EQ(first_code(), "suite.did-not-start");
+  EXPECT_EQ(first_code(), "suite.did-not-start") << results() << run.output;
 }
 
 TEST_F(EndToEnd, SlowIsNotConformant) {
