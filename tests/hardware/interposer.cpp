@@ -227,13 +227,20 @@ class Injector {
     return known == streams_.end() ? nullptr : known->second;
   }
 
-  /// What is to happen once NCCL has queued the communicator's work.
+  /// What is to happen once NCCL has queued the communicator's work, which it does not before the
+  /// end of the group.
   void after_queued(ncclComm_t communicator, const Flip& flip) {
     const std::lock_guard lock(mutex_);
     waiting_.emplace(communicator, flip);
+    group_ended_ = false;
+  }
+  void group_ended() {
+    const std::lock_guard lock(mutex_);
+    group_ended_ = true;
   }
   std::optional<Flip> queued(ncclComm_t communicator) {
     const std::lock_guard lock(mutex_);
+    if (!group_ended_) return std::nullopt;
     const auto found = waiting_.extract(communicator);
     return found ? std::optional(found.mapped()) : std::nullopt;
   }
@@ -254,6 +261,7 @@ class Injector {
   std::uint64_t matched_ = 0;
   std::map<const void*, std::string> names_;
   std::map<ncclComm_t, Flip> waiting_;
+  bool group_ended_ = false;
   Allocations allocations_;
   std::map<cublasHandle_t, cudaStream_t> streams_;
 };
@@ -490,8 +498,16 @@ ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, n
   return next(send, receive, count, type, operation, communicator, stream);
 }
 
-// Communicators that do not block queue their work some time after the call. The first success
-// afterwards says that they have.
+ncclResult_t ncclGroupEnd() {
+  static auto* const next = NEXT(ncclGroupEnd);
+  const ncclResult_t answer = next();
+  Injector::current().group_ended();
+  return answer;
+}
+
+// Communicators that do not block queue their work some time after the end of the group. The first
+// success afterwards says that they have. NCCL asks itself through here too, before it has queued
+// anything.
 ncclResult_t ncclCommGetAsyncError(ncclComm_t communicator, ncclResult_t* state) {
   static auto* const next = NEXT(ncclCommGetAsyncError);
   const ncclResult_t answer = next(communicator, state);
