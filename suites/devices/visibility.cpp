@@ -89,10 +89,12 @@ std::string short_form(const std::string& uuid, const std::vector<std::string>& 
 std::vector<std::string> lists_to_try(const std::vector<std::string>& given,
                                       const std::vector<std::string>& all) {
   std::vector<std::string> indices;
+  indices.reserve(given.size());
   for (const std::string& uuid : given) {
     indices.push_back(fmt::to_string(std::find(all.begin(), all.end(), uuid) - all.begin()));
   }
   std::vector<std::string> short_forms;
+  short_forms.reserve(given.size());
   for (const std::string& uuid : given) short_forms.push_back(short_form(uuid, all));
   const auto reversed = [](const std::vector<std::string>& entries) {
     return fmt::format("{}", fmt::join(entries.rbegin(), entries.rend(), ","));

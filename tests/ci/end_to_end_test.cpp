@@ -404,9 +404,9 @@ TEST_F(GateScript, WhatIsNotUnderstoodExitsWithTwoAndSaysWhy) {
       {{"--build", (folder.root / "file").native()}, "file"},
       {{"--levle", "quick"}, "--levle"},
       {{"-R", "memory", "--report-dir=/tmp"}, "--report-dir"},
-      {{"--simulated"}, "simulator"},
-      {{"--simulated=4"}, "simulator"},
-      {{"--scenario", "x.json"}, "simulator"},
+      {{"--simulated=0"}, "number"},
+      {{"--simulated=many"}, "number"},
+      {{"--scenario", "x.json"}, "x.json"},
   };
   for (const auto& [arguments, word] : cases) {
     const ChildResult result = gate(arguments);
