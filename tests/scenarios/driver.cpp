@@ -448,6 +448,7 @@ int run_command(const Options& options) {
   std::vector<std::string> arguments = options.command;
   arguments.insert(arguments.end(), scenario.arguments.begin(), scenario.arguments.end());
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   ::execvp(pointers[0], pointers.data());
