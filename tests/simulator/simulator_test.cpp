@@ -74,6 +74,29 @@ TEST(SimulatedMachine, RefusesMistakesAndNamesThem) {
             "machine.links.pairs[0]: from and to must be two different GPUs");
 }
 
+TEST(SimulatedMachine, ShowsTheGpusThatTheListNamesUpToTheFirstThatItDoesNot) {
+  const Machine machine = read_machine(json::parse(R"({"cuda_order": [2, 0, 1]})"), 3);
+  using Gpus = std::vector<int>;
+  EXPECT_EQ(visible_gpus(machine, nullptr, nullptr), (Gpus{2, 0, 1}));
+  EXPECT_EQ(visible_gpus(machine, "PCI_BUS_ID", nullptr), (Gpus{0, 1, 2}));
+  EXPECT_EQ(visible_gpus(machine, nullptr, "1, 0"), (Gpus{0, 2}));
+  EXPECT_EQ(visible_gpus(machine, "PCI_BUS_ID", "1,0"), (Gpus{1, 0}));
+  EXPECT_EQ(visible_gpus(machine, nullptr, "1,3,0"), (Gpus{0}));
+  EXPECT_EQ(visible_gpus(machine, nullptr, "1,0,1"), Gpus{});
+  EXPECT_EQ(visible_gpus(machine, nullptr, ""), Gpus{});
+}
+
+TEST(SimulatedMachine, ResolvesUuidsAmongTheGpusThatCudaShows) {
+  const char* const gpus = R"("gpus": [{"uuid": "GPU-aa"}, {"uuid": "GPU-ab"}, {"uuid": "GPU-b"}])";
+  const Machine all = read_machine(json::parse("{" + std::string(gpus) + "}"), -1);
+  EXPECT_EQ(visible_gpus(all, nullptr, "GPU-b,GPU-ab"), (std::vector<int>{2, 1}));
+  EXPECT_EQ(visible_gpus(all, nullptr, "GPU-b,GPU-a"), (std::vector<int>{2})) << "ambiguous";
+  const Machine some =
+      read_machine(json::parse(R"({"cuda_order": [2, 1], )" + std::string(gpus) + "}"), -1);
+  EXPECT_EQ(visible_gpus(some, nullptr, "GPU-a,GPU-b"), (std::vector<int>{1, 2}));
+  EXPECT_EQ(visible_gpus(some, nullptr, "GPU-aa"), std::vector<int>{}) << "CUDA hides it";
+}
+
 TEST(SimulatedFaults, RefuseMistakesAndNameThem) {
   EXPECT_EQ(fault_complaint(R"([{"call": "cudaMalloc", "effect": "return", "code": 2}])"), "");
   EXPECT_EQ(fault_complaint(R"([{"call": "cudaMalloc", "effect": "return"}])"),

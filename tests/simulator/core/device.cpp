@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -249,52 +248,11 @@ World::World()
         return read_machine(part("machine", nlohmann::json::object()), asked_gpus());
       })),
       faults_(
-          checked([] { return Faults(part("faults", nlohmann::json::array()), fired_file()); })) {
+          checked([] { return Faults(part("faults", nlohmann::json::array()), fired_file()); })),
+      visible_(visible_gpus(machine_, std::getenv("CUDA_DEVICE_ORDER"),
+                            std::getenv("CUDA_VISIBLE_DEVICES"))) {
   for (const Gpu& gpu : machine_.gpus) {
     devices_.push_back(std::make_unique<Device>(gpu, gpu.index));
-  }
-  read_visible();
-}
-
-void World::read_visible() {
-  std::vector<int> order = machine_.cuda_order;
-  const char* by = std::getenv("CUDA_DEVICE_ORDER");
-  if (by != nullptr && std::strcmp(by, "PCI_BUS_ID") == 0) std::sort(order.begin(), order.end());
-  const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
-  if (list == nullptr) {
-    visible_ = order;
-    return;
-  }
-  // The list counts up to its first entry that names no GPU; an entry named twice leaves none.
-  std::stringstream entries(list);
-  std::string entry;
-  while (std::getline(entries, entry, ',')) {
-    const auto first = entry.find_first_not_of(" \t");
-    entry = first == std::string::npos ? "" : entry.substr(first);
-    int index = -1;
-    if (entry.rfind("GPU-", 0) == 0) {
-      int matches = 0;
-      for (const Gpu& gpu : machine_.gpus) {
-        if (gpu.uuid.rfind(entry, 0) == 0) {
-          index = gpu.index;
-          ++matches;
-        }
-      }
-      if (matches != 1) return;
-    } else {
-      char* end = nullptr;
-      const long ordinal = std::strtol(entry.c_str(), &end, 10);
-      if (entry.empty() || end == entry.c_str() || ordinal < 0 ||
-          ordinal >= static_cast<long>(order.size())) {
-        return;
-      }
-      index = order[static_cast<std::size_t>(ordinal)];
-    }
-    if (std::find(visible_.begin(), visible_.end(), index) != visible_.end()) {
-      visible_.clear();
-      return;
-    }
-    visible_.push_back(index);
   }
 }
 

@@ -124,12 +124,11 @@ class World {
 
  private:
   World();
-  void read_visible();
 
   Machine machine_;
   Faults faults_;
+  const std::vector<int> visible_;
   std::vector<std::unique_ptr<Device>> devices_;
-  std::vector<int> visible_;
   std::mutex pinned_mutex_;
   struct Pinned {
     std::size_t bytes;

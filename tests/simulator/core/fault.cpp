@@ -82,6 +82,7 @@ Faults::Fault Faults::read(const nlohmann::json& json, const std::string& place)
     JsonObject subject(object.at("subject"), place + ".subject");
     subject.read("device", fault.device);
     subject.read("rank", fault.rank);
+    subject.read("error", fault.error);
     if (subject.has("pair")) {
       const auto pair = subject.required<std::vector<int>>("pair");
       if (pair.size() != 2) throw std::runtime_error(place + ".subject.pair: must be [from, to]");
@@ -156,7 +157,8 @@ Firing Faults::at(const CallSite& site) {
     Fault& fault = faults_[i];
     if (fault.call != site.call || (fault.device >= 0 && fault.device != site.device) ||
         (fault.peer >= 0 && fault.peer != site.peer) ||
-        (fault.rank >= 0 && fault.rank != site.rank)) {
+        (fault.rank >= 0 && fault.rank != site.rank) ||
+        (fault.error >= 0 && fault.error != site.error)) {
       continue;
     }
     ++fault.seen;

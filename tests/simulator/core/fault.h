@@ -18,6 +18,7 @@ struct CallSite {
   int device = -1;        ///< the GPU that does it; a copy's source
   int peer = -1;          ///< the other GPU of a pair; a copy's target
   int rank = -1;          ///< of a NCCL communicator
+  int error = -1;         ///< the code that the call is asked about
 };
 
 /// A change to what an operation wrote.
@@ -62,7 +63,7 @@ class Faults {
   struct Fault {
     std::string call, effect;
     std::int64_t first = 1, last = 1;  ///< occurrences that fire, from 1
-    int device = -1, peer = -1, rank = -1;
+    int device = -1, peer = -1, rank = -1, error = -1;
     Firing firing;
     std::int64_t seen = 0;
   };

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <numeric>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 #include "tests/simulator/core/json_object.h"
@@ -104,6 +107,24 @@ void read_links(const nlohmann::json& json, Machine& machine) {
   object.finish();
 }
 
+/// The GPU that an entry of CUDA_VISIBLE_DEVICES means, -1 if none: an ordinal in `order`, or how
+/// the UUID of exactly one GPU in it begins. GPUs that CUDA does not show make no UUID ambiguous.
+int named_gpu(const Machine& machine, const std::vector<int>& order, const std::string& entry) {
+  if (entry.rfind("GPU-", 0) == 0) {
+    int named = -1;
+    for (const int index : order) {
+      if (machine.gpus[static_cast<std::size_t>(index)].uuid.rfind(entry, 0) != 0) continue;
+      if (named >= 0) return -1;
+      named = index;
+    }
+    return named;
+  }
+  char* end = nullptr;
+  const long ordinal = std::strtol(entry.c_str(), &end, 10);
+  if (end == entry.c_str() || ordinal < 0 || ordinal >= static_cast<long>(order.size())) return -1;
+  return order[static_cast<std::size_t>(ordinal)];
+}
+
 }  // namespace
 
 std::string Gpu::pci_bus_id() const {
@@ -165,6 +186,27 @@ Machine read_machine(const nlohmann::json& json, int gpus) {
   if (object.has("links")) read_links(object.at("links"), machine);
   object.finish();
   return machine;
+}
+
+std::vector<int> visible_gpus(const Machine& machine, const char* device_order, const char* list) {
+  std::vector<int> order = machine.cuda_order;
+  if (device_order != nullptr && std::strcmp(device_order, "PCI_BUS_ID") == 0) {
+    std::sort(order.begin(), order.end());
+  }
+  if (list == nullptr) return order;
+  // The list counts up to its first entry that names no GPU; an entry named twice leaves none.
+  std::vector<int> visible;
+  std::stringstream entries(list);
+  std::string entry;
+  while (std::getline(entries, entry, ',')) {
+    const auto first = entry.find_first_not_of(" \t");
+    entry = first == std::string::npos ? "" : entry.substr(first);
+    const int index = named_gpu(machine, order, entry);
+    if (index < 0) break;
+    if (std::find(visible.begin(), visible.end(), index) != visible.end()) return {};
+    visible.push_back(index);
+  }
+  return visible;
 }
 
 }  // namespace conformance::sim

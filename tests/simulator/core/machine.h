@@ -63,4 +63,8 @@ struct Machine {
 /// unless the machine lists them. Throws std::runtime_error that names the offending key.
 Machine read_machine(const nlohmann::json& machine, int gpus);
 
+/// The GPUs, by CUDA ordinal, that a process sees with these values of CUDA_DEVICE_ORDER and
+/// CUDA_VISIBLE_DEVICES; null where a variable is not set.
+std::vector<int> visible_gpus(const Machine& machine, const char* device_order, const char* list);
+
 }  // namespace conformance::sim

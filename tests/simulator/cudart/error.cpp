@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <iterator>
+#include <mutex>
+#include <set>
+#include <string>
 
 #include "tests/simulator/cudart/api.h"
 
@@ -19,6 +22,16 @@ const char* name_of(cudaError_t error) {
   const auto* found = std::find_if(std::begin(kErrors), std::end(kErrors),
                                    [&](const ErrorText& text) { return text.error == error; });
   return found == std::end(kErrors) ? nullptr : found->name;
+}
+
+/// What a query of an error's text answers, which its caller may keep for ever.
+const char* answer(const char* call, cudaError_t error, const char* otherwise) {
+  const Firing firing = World::get().faults().at({.call = call, .error = error});
+  if (!firing.text) return otherwise;
+  static auto* const mutex = new std::mutex;
+  static auto* const kept = new std::set<std::string>;
+  const std::lock_guard lock(*mutex);
+  return kept->insert(*firing.text).first->c_str();
 }
 
 }  // namespace
@@ -42,13 +55,13 @@ cudaError_t cudaPeekAtLastError() {
 
 const char* cudaGetErrorName(cudaError_t error) {
   const char* name = name_of(error);
-  return name == nullptr ? "unrecognized error code" : name;
+  return answer("cudaGetErrorName", error, name == nullptr ? "unrecognized error code" : name);
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
-  if (error == cudaSuccess) return "no error";
-  return name_of(error) == nullptr ? "unrecognized error code"
-                                   : "an error of the simulated runtime";
+  const char* text =
+      name_of(error) == nullptr ? "unrecognized error code" : "an error of the simulated runtime";
+  return answer("cudaGetErrorString", error, error == cudaSuccess ? "no error" : text);
 }
 
 }  // extern "C"

@@ -154,7 +154,7 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
 }
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
-  return on_device("cudaFuncGetAttributes", [&](Device& device, const Firing&) {
+  return on_device("cudaFuncGetAttributes", [&](Device& device, const Firing& firing) {
     if (attributes == nullptr) return cudaErrorInvalidValue;
     const std::optional<Function> found = find_function(function);
     if (!found) return cudaErrorInvalidDeviceFunction;
@@ -163,6 +163,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
     attributes->numRegs = 32;
     attributes->binaryVersion = attributes->ptxVersion =
         device.gpu().major * 10 + device.gpu().minor;
+    if (firing.value) attributes->binaryVersion = static_cast<int>(*firing.value);
     attributes->maxDynamicSharedSizeBytes = static_cast<int>(found->most_shared_bytes);
     return cudaSuccess;
   });
