@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,7 +42,7 @@ inline constexpr std::size_t kConstantWords = 512;
 cudaError_t store_constants(const std::uint64_t* values, std::uint64_t* target,
                             cudaStream_t stream);
 
-/// Operands of `compute`, a function of the index alone. The factors have so many bits that their
+/// Operands of `computed`, a function of the index alone. The factors have so many bits that their
 /// products must be rounded, which tells a fused multiply-add from a product and a sum.
 struct Operands {
   std::uint64_t dividend, divisor;
@@ -60,7 +61,26 @@ struct Computed {
   double fma64, quotient64, root64;
   float fma32, quotient32, root32, subnormal32;
 };
-/// results[i] = what follows from operands(i), i < count.
+/// What follows from operands(index), on the host as on the device.
+inline __host__ __device__ Computed computed(std::uint64_t index) {
+  const Operands in = operands(index);
+  Computed out{};
+  out.product = in.dividend * in.divisor;
+  out.quotient = in.dividend / in.divisor;
+  out.remainder = in.dividend % in.divisor;
+  out.shifted = in.dividend << (index % 64);
+  out.signed_quotient =
+      static_cast<std::int64_t>(in.dividend) / static_cast<std::int64_t>(in.divisor);
+  out.fma64 = fma(in.factor64, in.factor64, -(in.factor64 * in.factor64));
+  out.quotient64 = 1.0 / in.factor64;
+  out.root64 = sqrt(in.factor64);
+  out.fma32 = fmaf(in.factor32, in.factor32, -(in.factor32 * in.factor32));
+  out.quotient32 = 1.0f / in.factor32;
+  out.root32 = sqrtf(in.factor32);
+  out.subnormal32 = in.factor32 * 0x1p-130f;
+  return out;
+}
+/// results[i] = computed(i), i < count.
 cudaError_t compute(Computed* results, std::size_t count, cudaStream_t stream);
 
 /// What the threads of `contend` leave together; start from no_contention().

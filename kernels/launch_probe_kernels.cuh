@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cmath>
-
 #include "kernels/launch_probe.h"
 #include "kernels/shared_memory.h"
 
@@ -63,23 +61,7 @@ __global__ void store_constants_kernel(std::uint64_t* target) {
 
 __global__ void compute_kernel(Computed* results, std::size_t count) {
   const std::size_t index = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (index >= count) return;
-  const Operands in = operands(index);
-  Computed out;
-  out.product = in.dividend * in.divisor;
-  out.quotient = in.dividend / in.divisor;
-  out.remainder = in.dividend % in.divisor;
-  out.shifted = in.dividend << (index % 64);
-  out.signed_quotient =
-      static_cast<std::int64_t>(in.dividend) / static_cast<std::int64_t>(in.divisor);
-  out.fma64 = fma(in.factor64, in.factor64, -(in.factor64 * in.factor64));
-  out.quotient64 = 1.0 / in.factor64;
-  out.root64 = sqrt(in.factor64);
-  out.fma32 = fmaf(in.factor32, in.factor32, -(in.factor32 * in.factor32));
-  out.quotient32 = 1.0f / in.factor32;
-  out.root32 = sqrtf(in.factor32);
-  out.subnormal32 = in.factor32 * 0x1p-130f;
-  results[index] = out;
+  if (index < count) results[index] = computed(index);
 }
 
 __global__ void contend_kernel(Contended* state, std::uint32_t* holders, unsigned* claims,

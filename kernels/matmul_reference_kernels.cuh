@@ -39,6 +39,15 @@ inline __device__ void operand(const MatrixValues& values, unsigned row, unsigne
 inline __device__ std::int32_t magnitude(std::int32_t value) { return value < 0 ? -value : value; }
 inline __device__ double magnitude(double value) { return value < 0 ? -value : value; }
 
+/// Where the tile of the running block begins in the product.
+struct Tile {
+  unsigned row, column;
+};
+inline __device__ Tile tile_of_block(const Product& operands) {
+  return {blockIdx.x % tiles_along(operands.m) * kTile,
+          blockIdx.x / tiles_along(operands.m) * kTile};
+}
+
 /// The sums of the thread's elements (first_row + kSide·i, first_column + kSide·j).
 template <typename Sum>
 struct TileSums {
@@ -48,8 +57,8 @@ struct TileSums {
 
 /// Every thread of the block must call this.
 template <typename Operand, typename Sum>
-inline __device__ void multiply_tile(const Product& operands, unsigned tile_row,
-                                     unsigned tile_column, TileSums<Sum>& sums) {
+inline __device__ void multiply_tile(const Product& operands, const Tile& tile,
+                                     TileSums<Sum>& sums) {
   __shared__ Operand left[kDepth][kTile];
   __shared__ Operand right[kDepth][kTile];
   const unsigned x = threadIdx.x % kSide;
@@ -70,8 +79,8 @@ inline __device__ void multiply_tile(const Product& operands, unsigned tile_row,
       Operand b = 0;
       // Past k the slices are zero; past m and n lie elements that nobody compares.
       if (begin + depth < operands.k) {
-        operand(operands.a, tile_row + along, begin + depth, a);
-        operand(operands.b, begin + depth, tile_column + along, b);
+        operand(operands.a, tile.row + along, begin + depth, a);
+        operand(operands.b, begin + depth, tile.column + along, b);
       }
       left[depth][along] = a;
       right[depth][along] = b;
@@ -98,6 +107,26 @@ inline __device__ void multiply_tile(const Product& operands, unsigned tile_row,
   }
 }
 
+/// Calls work(row, column, found, dot, absolute) for each of the thread's elements that the product
+/// has: what was found there, and its sums.
+template <typename Sum, typename Work>
+inline __device__ void for_each_element(const void* product, Element element, unsigned leading,
+                                        const Product& operands, const Tile& tile,
+                                        const TileSums<Sum>& sums, const Work& work) {
+  CONFORMANCE_UNROLL
+  for (unsigned j = 0; j < kEach; ++j) {
+    const unsigned column = tile.column + threadIdx.x / kSide + kSide * j;
+    CONFORMANCE_UNROLL
+    for (unsigned i = 0; i < kEach; ++i) {
+      const unsigned row = tile.row + threadIdx.x % kSide + kSide * i;
+      if (row >= operands.m || column >= operands.n) continue;
+      const double found =
+          load_element(product, static_cast<std::size_t>(column) * leading + row, element);
+      work(row, column, found, sums.dot[i][j], sums.absolute[i][j]);
+    }
+  }
+}
+
 inline __device__ void note_wrong(ProductCheck* check, const Product& operands, unsigned row,
                                   unsigned column) {
   atomicAdd(&check->wrong, 1ull);
@@ -107,56 +136,39 @@ inline __device__ void note_wrong(ProductCheck* check, const Product& operands, 
 __global__ void check_exact_product_kernel(const void* product, Element element, unsigned leading,
                                            Product operands, std::int64_t exact_limit,
                                            ProductCheck* check) {
-  const unsigned tile_row = blockIdx.x % tiles_along(operands.m) * kTile;
-  const unsigned tile_column = blockIdx.x / tiles_along(operands.m) * kTile;
+  const Tile tile = tile_of_block(operands);
   TileSums<std::int64_t> sums;
-  multiply_tile<std::int32_t>(operands, tile_row, tile_column, sums);
-  CONFORMANCE_UNROLL
-  for (unsigned j = 0; j < kEach; ++j) {
-    const unsigned column = tile_column + threadIdx.x / kSide + kSide * j;
-    CONFORMANCE_UNROLL
-    for (unsigned i = 0; i < kEach; ++i) {
-      const unsigned row = tile_row + threadIdx.x % kSide + kSide * i;
-      if (row >= operands.m || column >= operands.n) continue;
-      const std::int64_t start =
-          operands.beta == 0 ? 0 : operands.beta * matrix_integer(operands.c, row, column);
-      const std::int64_t expected = operands.alpha * sums.dot[i][j] + start;
-      const std::int64_t most =
-          (operands.alpha < 0 ? -operands.alpha : operands.alpha) * sums.absolute[i][j] +
-          (start < 0 ? -start : start);
-      if (most > exact_limit) atomicAdd(&check->inexact, 1ull);
-      const double found =
-          load_element(product, static_cast<std::size_t>(column) * leading + row, element);
-      // Written so that a NaN is wrong.
-      if (!(found == static_cast<double>(expected))) note_wrong(check, operands, row, column);
-    }
-  }
+  multiply_tile<std::int32_t>(operands, tile, sums);
+  for_each_element(
+      product, element, leading, operands, tile, sums,
+      [&](unsigned row, unsigned column, double found, std::int64_t dot, std::int64_t absolute) {
+        const std::int64_t start =
+            operands.beta == 0 ? 0 : operands.beta * matrix_integer(operands.c, row, column);
+        const std::int64_t expected = operands.alpha * dot + start;
+        const std::int64_t most =
+            (operands.alpha < 0 ? -operands.alpha : operands.alpha) * absolute +
+            (start < 0 ? -start : start);
+        if (most > exact_limit) atomicAdd(&check->inexact, 1ull);
+        // Written so that a NaN is wrong.
+        if (!(found == static_cast<double>(expected))) note_wrong(check, operands, row, column);
+      });
 }
 
 __global__ void check_bounded_product_kernel(const void* product, Element element, unsigned leading,
                                              Product operands, ErrorBound bound,
                                              ProductCheck* check) {
-  const unsigned tile_row = blockIdx.x % tiles_along(operands.m) * kTile;
-  const unsigned tile_column = blockIdx.x / tiles_along(operands.m) * kTile;
+  const Tile tile = tile_of_block(operands);
   TileSums<double> sums;
-  multiply_tile<double>(operands, tile_row, tile_column, sums);
+  multiply_tile<double>(operands, tile, sums);
   double worst = 0;
-  CONFORMANCE_UNROLL
-  for (unsigned j = 0; j < kEach; ++j) {
-    const unsigned column = tile_column + threadIdx.x / kSide + kSide * j;
-    CONFORMANCE_UNROLL
-    for (unsigned i = 0; i < kEach; ++i) {
-      const unsigned row = tile_row + threadIdx.x % kSide + kSide * i;
-      if (row >= operands.m || column >= operands.n) continue;
-      const double found =
-          load_element(product, static_cast<std::size_t>(column) * leading + row, element);
-      const double error = magnitude(found - sums.dot[i][j]);
-      const double allowed = bound_for(bound, sums.dot[i][j], sums.absolute[i][j]);
-      // Written so that a NaN is wrong.
-      if (!(error <= allowed)) note_wrong(check, operands, row, column);
-      if (error / allowed > worst) worst = error / allowed;
-    }
-  }
+  for_each_element(product, element, leading, operands, tile, sums,
+                   [&](unsigned row, unsigned column, double found, double dot, double absolute) {
+                     const double error = magnitude(found - dot);
+                     const double allowed = bound_for(bound, dot, absolute);
+                     // Written so that a NaN is wrong.
+                     if (!(error <= allowed)) note_wrong(check, operands, row, column);
+                     if (error / allowed > worst) worst = error / allowed;
+                   });
   // Doubles that are not negative are in the order of their bits.
   unsigned long long bits = 0;
   std::memcpy(&bits, &worst, sizeof(bits));

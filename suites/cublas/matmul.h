@@ -19,15 +19,15 @@ struct Precision {
   kernels::Element element;  ///< of A, B and C
   cudaDataType_t type;       ///< the same, as cuBLAS calls it
   cublasComputeType_t compute;
-  int compute_capability;  ///< major version from which GPUs have it
+  int compute_capability = 0;  ///< major version from which GPUs have it; 0 if all do
   // For products that must be exact.
   int integer_bits;          ///< of the elements of A and B
   std::int64_t exact_limit;  ///< accumulator and output hold every integer up to this
   // For products of random data.
-  int significand_bits;    ///< that an operand keeps on its way into the multiplier
-  double accumulator;      ///< unit roundoff of the sums
-  double output;           ///< unit roundoff of rounding the sum to C; 0 if they are of one type
-  double output_smallest;  ///< half of C's smallest positive number; 0 if they are of one type
+  int significand_bits;  ///< that an operand keeps on its way into the multiplier
+  double accumulator;    ///< unit roundoff of the sums
+  double output = 0;     ///< unit roundoff of rounding the sum to C; 0 if they are of one type
+  double output_smallest = 0;  ///< half of C's smallest positive number; 0 if they are of one type
 };
 extern const Precision fp64, fp32, tf32, fp16, bf16;
 

@@ -37,6 +37,23 @@ class Versions : public EnvironmentTest {
     return answer.version;
   }
 
+  /// A library of the toolkit must be of the version that its header defines as <prefix>_MAJOR,
+  /// <prefix>_MINOR and <prefix>_PATCH; the version becomes the fact `name`.
+  static void expect_of_its_header(CudaLibrary which, std::string_view stem,
+                                   std::string_view header_name, std::string_view prefix,
+                                   std::string_view name) {
+    const Toolkit found = toolkit();
+    const Header declaring = header(found, header_name);
+    const auto part = [&](std::string_view which_part) {
+      return declaring.number(fmt::format("{}_{}", prefix, which_part));
+    };
+    const LibraryVersion declared{part("MAJOR"), part("MINOR"), part("PATCH")};
+    const ToolkitLibrary file = library(found, stem);
+    const LibraryVersion answered = ask(which, file);
+    fact(name, answered.text());
+    expect_same(version_mismatch, file.path, answered.text(), declaring.path, declared.text());
+  }
+
   /// Two parts that must have one version.
   static void expect_same(const FindingKind& kind, const std::string& one,
                           const std::string& version_of_one, const std::string& other,
@@ -100,26 +117,13 @@ TEST_F(Versions, TheRuntimeLibraryIsOfTheHeadersRelease) {
 
 TEST_F(Versions, CublasIsOfItsHeadersRelease) {
   claim("libcublas reports the version of the cublas_api.h beside it", "cuBLAS: cublasGetProperty");
-  const Toolkit found = toolkit();
-  const Header api = header(found, "cublas_api.h");
-  const LibraryVersion declared{api.number("CUBLAS_VER_MAJOR"), api.number("CUBLAS_VER_MINOR"),
-                                api.number("CUBLAS_VER_PATCH")};
-  const ToolkitLibrary file = library(found, "libcublas");
-  const LibraryVersion cublas = ask(CudaLibrary::cublas, file);
-  fact("toolkit.cublas", cublas.text());
-  expect_same(version_mismatch, file.path, cublas.text(), api.path, declared.text());
+  expect_of_its_header(CudaLibrary::cublas, "libcublas", "cublas_api.h", "CUBLAS_VER",
+                       "toolkit.cublas");
 }
 
 TEST_F(Versions, NcclIsOfItsHeadersRelease) {
   claim("libnccl reports the version of the nccl.h beside it", "NCCL API: ncclGetVersion");
-  const Toolkit found = toolkit();
-  const Header nccl_h = header(found, "nccl.h");
-  const LibraryVersion declared{nccl_h.number("NCCL_MAJOR"), nccl_h.number("NCCL_MINOR"),
-                                nccl_h.number("NCCL_PATCH")};
-  const ToolkitLibrary file = library(found, "libnccl");
-  const LibraryVersion nccl = ask(CudaLibrary::nccl, file);
-  fact("toolkit.nccl", nccl.text());
-  expect_same(version_mismatch, file.path, nccl.text(), nccl_h.path, declared.text());
+  expect_of_its_header(CudaLibrary::nccl, "libnccl", "nccl.h", "NCCL", "toolkit.nccl");
 }
 
 TEST_F(Versions, TheSuiteWasBuiltWithThisToolkit) {

@@ -60,11 +60,8 @@ TEST_F(Bandwidth, DeviceCopiesAreTimedOnAllGpusAtOnceAndRight) {
     fill(source.data(), words, pattern, stream);
     const std::vector<double> seconds = time_copies(target.data(), source.data(), source.bytes(),
                                                     cudaMemcpyDeviceToDevice, 8, stream, subject);
-    check.compare(target.data(), words, pattern);
-    const kernels::PatternMismatch mismatch = check.result(subject);
-    expect(mismatch.count == 0,
-           mismatch_finding(device_copy_wrong, subject, "timed copy within the GPU", mismatch,
-                            words, pattern));
+    check.expect(target.data(), words, pattern, device_copy_wrong, subject,
+                 "timed copy within the GPU");
     verified(words, "words copied");
     record(Figure{.name = "device-copy-bandwidth",
                   .unit = "GB/s",
@@ -105,11 +102,8 @@ TEST_F(Bandwidth, PinnedCopiesAreTimedOneGpuAtATimeAndRight) {
                                                         cudaMemcpyDeviceToHost, 1, stream, subject);
         const std::vector<double> to_device = time_copies(
             target.data(), host.data(), host.bytes(), cudaMemcpyHostToDevice, 1, stream, subject);
-        check.compare(target.data(), words, pattern);
-        const kernels::PatternMismatch mismatch = check.result(subject);
-        expect(mismatch.count == 0,
-               mismatch_finding(host_copy_wrong, subject, "timed copy to the host and back",
-                                mismatch, words, pattern));
+        check.expect(target.data(), words, pattern, host_copy_wrong, subject,
+                     "timed copy to the host and back");
         verified(words, "words, to the host and back");
         record(Figure{.name = "device-to-host-bandwidth",
                       .unit = "GB/s",

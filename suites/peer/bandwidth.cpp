@@ -1,6 +1,9 @@
 // How fast is the way from each GPU to each other?
 
+#include <string>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "suites/peer/findings.h"
 #include "suites/peer/pairs.h"
@@ -17,7 +20,7 @@ constexpr int kSamples = 5;
 /// compares what the timed ones left. All are queued at once, so that a busy host leaves no gaps
 /// between them.
 std::vector<double> time_copies(const OrderedPair& pair, std::size_t wanted_bytes,
-                                const char* what) {
+                                const std::string& what) {
   const Pattern pattern = pattern_of(pair);
   const std::size_t words = words_for(pair, wanted_bytes);
   OwnedMemory source(pair.from, words), target(pair.to, words);
@@ -46,17 +49,24 @@ std::vector<double> time_copies(const OrderedPair& pair, std::size_t wanted_byte
   return samples;
 }
 
+/// `access` says how the pair stands: "with peer access" or "without peer access".
+void record_copies(const OrderedPair& pair, std::string_view figure, std::size_t bytes,
+                   std::string_view access) {
+  record(Figure{
+      .name = std::string(figure),
+      .unit = "GB/s",
+      .subject = pair.subject(),
+      .samples = time_copies(pair, bytes, fmt::format("timed cudaMemcpyPeerAsync {}", access)),
+      .formula = fmt::format("bytes / seconds of cudaMemcpyPeerAsync {}, all pairs of a "
+                             "round at once",
+                             access)});
+}
+
 TEST_F(Bandwidth, CopiesWithoutPeerAccessAreTimedAndRight) {
   claim("Memory can be copied between any two devices, also where peer access is not enabled",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy");
   for_each_round(require_pairs(), [](const OrderedPair& pair) {
-    record(Figure{
-        .name = "peer-copy-bandwidth-without-access",
-        .unit = "GB/s",
-        .subject = pair.subject(),
-        .samples = time_copies(pair, 128 * kMebi, "timed cudaMemcpyPeerAsync without peer access"),
-        .formula = "bytes / seconds of cudaMemcpyPeerAsync without peer access, all pairs "
-                   "of a round at once"});
+    record_copies(pair, "peer-copy-bandwidth-without-access", 128 * kMebi, "without peer access");
   });
 }
 
@@ -65,13 +75,7 @@ TEST_F(Bandwidth, CopiesWithPeerAccessAreTimedAndRight) {
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy");
   for_each_round(require_connected_pairs(), [](const OrderedPair& pair) {
     const PeerAccess access(pair.from, pair.to);
-    record(Figure{
-        .name = "peer-copy-bandwidth",
-        .unit = "GB/s",
-        .subject = pair.subject(),
-        .samples = time_copies(pair, 512 * kMebi, "timed cudaMemcpyPeerAsync with peer access"),
-        .formula = "bytes / seconds of cudaMemcpyPeerAsync with peer access, all pairs of "
-                   "a round at once"});
+    record_copies(pair, "peer-copy-bandwidth", 512 * kMebi, "with peer access");
   });
 }
 

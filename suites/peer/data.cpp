@@ -1,5 +1,7 @@
 // Does every word that one GPU sends to another arrive, whatever the way it takes?
 
+#include <fmt/format.h>
+
 #include "suites/peer/findings.h"
 #include "suites/peer/pairs.h"
 
@@ -18,21 +20,21 @@ void copy_and_compare(const OrderedPair& pair, bool with_access) {
   const Stream stream;
   source.fill(pattern);
 
+  const auto expect_copied = [&](std::string_view call) {
+    synchronize(stream, pair.subject());
+    target.expect(pattern, pair, copy_wrong,
+                  fmt::format("{} {} peer access", call, with_access ? "with" : "without"));
+  };
+
   target.poison();
   ensure(CONFORMANCE_CALL(cudaMemcpyPeerAsync(target.data(), pair.to.ordinal, source.data(),
                                               pair.from.ordinal, source.bytes(), stream.get())));
-  synchronize(stream, pair.subject());
-  target.expect(pattern, pair, copy_wrong,
-                with_access ? "cudaMemcpyPeerAsync with peer access"
-                            : "cudaMemcpyPeerAsync without peer access");
+  expect_copied("cudaMemcpyPeerAsync");
 
   target.poison();
   ensure(CONFORMANCE_CALL(cudaMemcpyAsync(target.data(), source.data(), source.bytes(),
                                           cudaMemcpyDefault, stream.get())));
-  synchronize(stream, pair.subject());
-  target.expect(
-      pattern, pair, copy_wrong,
-      with_access ? "cudaMemcpyAsync with peer access" : "cudaMemcpyAsync without peer access");
+  expect_copied("cudaMemcpyAsync");
   verified(2 * words, "words copied");
 }
 
@@ -79,11 +81,8 @@ TEST_F(Data, LoadsFromAPeerReturnWhatItsOwnerWrote) {
     const CurrentDevice reader(pair.to);
     const Stream stream;
     PatternCheck check(stream);
-    check.compare(source.data(), source.size(), pattern);
-    const kernels::PatternMismatch mismatch = check.result(pair.subject());
-    expect(mismatch.count == 0,
-           mismatch_finding(load_wrong, pair.subject(), "loads by a kernel of the peer", mismatch,
-                            source.size(), pattern));
+    check.expect(source.data(), source.size(), pattern, load_wrong, pair.subject(),
+                 "loads by a kernel of the peer");
     verified(source.size(), "words loaded");
   });
 }
