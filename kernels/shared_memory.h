@@ -4,6 +4,7 @@
 /// compiler that emulates the kernels has no such storage class, so there the emulator hands it
 /// out.
 #ifdef __CUDACC__
+// NOLINTNEXTLINE(bugprone-macro-parentheses): neither a type nor a declared name takes parentheses
 #define CONFORMANCE_DYNAMIC_SHARED(type, name) extern __shared__ type name[]
 #else
 namespace conformance::kernels {

@@ -164,11 +164,21 @@ void end_test(const Json& record, TestRecord& test) {
   test.outcome = outcome;
 }
 
+std::uint64_t saturating_sum(std::uint64_t a, std::uint64_t b) {
+  return a + std::min(b, std::numeric_limits<std::uint64_t>::max() - a);
+}
+
+/// Many threads may have counted the same, each with a record of its own: the report has their sum.
 void add_verified(const Json& record, TestRecord& test) {
   const std::uint64_t more = count(record, "count");
-  test.verified.push_back({{"count", more}, {"what", text(record, "what")}});
-  const std::uint64_t room = std::numeric_limits<std::uint64_t>::max() - test.verified_count;
-  test.verified_count += std::min(more, room);
+  const std::string what = text(record, "what");
+  const auto known = std::ranges::find(test.verified, what, &VerifiedCount::what);
+  if (known == test.verified.end()) {
+    test.verified.push_back({more, what});
+  } else {
+    known->count = saturating_sum(known->count, more);
+  }
+  test.verified_count = saturating_sum(test.verified_count, more);
 }
 
 void read_suite_record(const std::string& type, const Json& record, const std::string& entry,

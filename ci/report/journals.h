@@ -22,6 +22,12 @@ struct ReportedFinding {
   double time = 0;                 ///< Unix time in seconds
 };
 
+/// How much of one thing a test verified.
+struct VerifiedCount {
+  std::uint64_t count = 0;
+  std::string what;
+};
+
 /// What a suite wrote about one test.
 struct TestRecord {
   std::string name;
@@ -29,8 +35,8 @@ struct TestRecord {
   std::optional<std::string> outcome;  ///< nothing if the test did not end
   std::string skip_reason;
   double seconds = 0;
-  Json verified = Json::array();  ///< {count, what}
-  std::uint64_t verified_count = 0;
+  std::vector<VerifiedCount> verified;  ///< one for each `what`, in the order of first records
+  std::uint64_t verified_count = 0;     ///< of all together
   Json figures = Json::array();
   std::vector<std::string> messages;
   std::vector<ReportedFinding> findings;

@@ -373,6 +373,10 @@ class Judge {
     const TestRecord& record = test.record;
     Json codes = Json::array();
     for (const ReportedFinding& finding : record.findings) codes.push_back(finding.code);
+    Json verified = Json::array();
+    for (const VerifiedCount& each : record.verified) {
+      verified.push_back({{"count", each.count}, {"what", each.what}});
+    }
     return {{"name", record.name},
             {"entry", entry.name},
             {"layer", entry.layer},
@@ -382,7 +386,7 @@ class Judge {
             {"blocked_by", test.blocked_by.empty() ? Json(nullptr) : Json(test.blocked_by)},
             {"skip_reason", test.outcome == "skipped" ? Json(record.skip_reason) : Json(nullptr)},
             {"seconds", record.seconds},
-            {"verified", record.verified},
+            {"verified", verified},
             {"figures", record.figures},
             {"messages", record.messages},
             {"findings", codes}};

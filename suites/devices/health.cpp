@@ -1,3 +1,5 @@
+#include <vector>
+
 #include <fmt/format.h>
 
 #include "fixtures/gpu_test.h"
@@ -8,6 +10,13 @@ namespace conformance::devices {
 namespace {
 
 class Health : public GpuTest {};
+
+/// The GPUs that this process uses; skips the test if NVML knows none of them.
+std::vector<NvmlGpu> require_used(const NvmlGpus& nvml, const CudaInventory& devices) {
+  std::vector<NvmlGpu> used = nvml.used_by(devices);
+  if (used.empty()) skip("NVML knows none of the GPUs that CUDA shows by its UUID");
+  return used;
+}
 
 /// A value that NVML may not offer for a GPU. What cannot be read is recorded as that, and neither
 /// counted as verified nor taken for healthy.
@@ -28,7 +37,7 @@ TEST_F(Health, EachGpuAdmitsProcesses) {
         "CUDA C++ Programming Guide: Compute Modes");
   const CudaInventory& devices = require(Devices{1});
   const NvmlGpus nvml = NvmlGpus::read();
-  for (const NvmlGpu& gpu : nvml.used_by(devices)) {
+  for (const NvmlGpu& gpu : require_used(nvml, devices)) {
     auto mode = nvml::ComputeMode::standard;
     if (!can_read(CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetComputeMode(gpu.handle, &mode)),
                   "compute-mode", gpu)) {
@@ -49,7 +58,7 @@ TEST_F(Health, NoUncorrectableMemoryErrorHasHappened) {
         "NVML API Reference: nvmlDeviceGetTotalEccErrors, NVML_VOLATILE_ECC");
   const CudaInventory& devices = require(Devices{1});
   const NvmlGpus nvml = NvmlGpus::read();
-  for (const NvmlGpu& gpu : nvml.used_by(devices)) {
+  for (const NvmlGpu& gpu : require_used(nvml, devices)) {
     auto current = nvml::Enabled::no, pending = nvml::Enabled::no;
     if (!can_read(
             CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetEccMode(gpu.handle, &current, &pending)),
@@ -110,7 +119,7 @@ TEST_F(Health, NoMemoryRepairIsPendingOrFailed) {
         "NVIDIA GPU Memory Error Management: Row Remapping; Dynamic Page Retirement");
   const CudaInventory& devices = require(Devices{1});
   const NvmlGpus nvml = NvmlGpus::read();
-  for (const NvmlGpu& gpu : nvml.used_by(devices)) {
+  for (const NvmlGpu& gpu : require_used(nvml, devices)) {
     if (check_remapped_rows(nvml, gpu) || check_retired_pages(nvml, gpu)) verified(1, "GPUs");
     // Without persistence the first start after idling is slow: worth knowing, not a fault.
     auto persistence = nvml::Enabled::no;

@@ -91,7 +91,12 @@ inline constexpr FindingKind no_device{
     "driver.no-device", Severity::driver, "The driver is loaded but finds no GPU that it can use.",
     "Look at the kernel log (`dmesg | grep -i nvrm`): a GPU that failed to start, or one that this "
     "driver "
-    "branch no longer supports, is named there; check CUDA_VISIBLE_DEVICES."};
+    "branch no longer supports, is named there."};
+inline constexpr FindingKind hidden_by_variable{
+    "driver.hidden-by-variable", Severity::config,
+    "CUDA_VISIBLE_DEVICES hides every GPU of this host, so the driver finds none.",
+    "Unset the variable or correct it: an empty value means none, and the list ends at its first "
+    "invalid entry."};
 inline constexpr FindingKind unavailable{"driver.device-unavailable", Severity::config,
                                          "The GPU is busy or may not be used: another process "
                                          "holds it alone, or its compute mode prohibits use.",

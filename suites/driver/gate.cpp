@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "fixtures/elf.h"
+#include "fixtures/visible_devices.h"
 #include "suites/driver/diagnosis.h"
 #include "suites/driver/driver_test.h"
 #include "suites/driver/findings.h"
@@ -56,6 +57,9 @@ TEST_F(Gate, TheDriverInitialises) {
   const DriverTable table = driver();
   const Status status = CONFORMANCE_CALL(table.cuInit(0));
   if (!status.ok()) {
+    if (status.code() == CUDA_ERROR_NO_DEVICE) {
+      if (const auto hidden = hidden_gpus_finding(hidden_by_variable)) fail_and_end(*hidden);
+    }
     const HostFacts seen = host();
     const auto denied = denied_nodes(seen, Session::current().settings().host_root);
     Evidence evidence = host_evidence(seen);

@@ -230,9 +230,12 @@ TEST_F(Errors, CodesHaveTheirDocumentedNames) {
 void require_shareable(const CudaInventory& devices) {
   for (const CudaDevice& device : devices) {
     int mode = 0, shared = 0;
-    ensure(CONFORMANCE_CALL(cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, device.ordinal)));
-    ensure(
-        CONFORMANCE_CALL(cudaDeviceGetAttribute(&shared, cudaDevAttrMpsEnabled, device.ordinal)));
+    guarded(device.subject(), [&] {
+      ensure(
+          CONFORMANCE_CALL(cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, device.ordinal)));
+      ensure(
+          CONFORMANCE_CALL(cudaDeviceGetAttribute(&shared, cudaDevAttrMpsEnabled, device.ordinal)));
+    });
     if (mode != cudaComputeModeDefault) {
       skip(fmt::format("GPU {} admits one process only (compute mode {})", device.ordinal, mode));
     }

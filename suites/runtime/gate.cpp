@@ -1,11 +1,7 @@
-#include <cstdlib>
 #include <cstring>
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
-#include "fixtures/child_task.h"
 #include "fixtures/gpu_test.h"
+#include "fixtures/visible_devices.h"
 #include "kernels/launch_probe.h"
 #include "suites/runtime/findings.h"
 
@@ -14,26 +10,10 @@ namespace {
 
 class Gate : public GpuTest {};
 
-/// How many GPUs a process sees that does not inherit CUDA_VISIBLE_DEVICES; 0 if that is not known.
-int count_without_variable() {
-  ChildOptions options = child_task("count-devices");
-  options.environment["CUDA_VISIBLE_DEVICES"] = std::nullopt;
-  options.deadline = std::chrono::seconds(30);
-  const ChildResult child = run_child(options);
-  const auto answer = nlohmann::json::parse(child.output, nullptr, /*allow_exceptions=*/false);
-  return answer.is_object() ? answer.value("count", 0) : 0;
-}
-
 /// Why cudaGetDeviceCount found no GPU.
 Finding no_gpu_finding(const Status& status) {
-  const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
-  if (list != nullptr && (status.ok() || status.code() == cudaErrorNoDevice)) {
-    if (const int others = count_without_variable(); others > 0) {
-      return {hidden_by_variable, Subject{"variable", "CUDA_VISIBLE_DEVICES"},
-              fmt::format("CUDA_VISIBLE_DEVICES=\"{}\" leaves no GPU; without it there are {}",
-                          list, others),
-              Evidence{{"value", std::string(list)}, {"without", std::int64_t{others}}}};
-    }
+  if (status.ok() || status.code() == cudaErrorNoDevice) {
+    if (const auto hidden = hidden_gpus_finding(hidden_by_variable)) return *hidden;
   }
   if (status.ok()) {
     return {finding::no_devices, host_subject(), "cudaGetDeviceCount succeeded and counted 0"};

@@ -45,6 +45,8 @@ TEST_F(Streams, AnEventOrdersTheWorkOfTwoStreams) {
     ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(consumer.get(), filled.get(), 0)));
     ensure(CONFORMANCE_CALL(cudaMemcpyAsync(host.data(), buffer.data(), buffer.bytes(),
                                             cudaMemcpyDeviceToHost, consumer.get())));
+    // A consumer that does not wait needs time to show it.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
     const cudaError_t early = cudaStreamQuery(consumer.get());
     cudaGetLastError();
     held.release();
