@@ -5,13 +5,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 
-#include <sys/mman.h>
-
 #include <cuda_runtime_api.h>
 #include <nlohmann/json.hpp>
+
+#include "tests/simulator/core/device_attributes.h"
 
 namespace conformance::sim {
 namespace {
@@ -68,11 +69,18 @@ std::string fired_file() {
   return path == nullptr ? "" : path;
 }
 
-char* reserve(std::size_t bytes) {
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) refuse("cannot reserve memory for a GPU");
-  return static_cast<char*>(memory);
+/// A GPU's memory, and behind it a word for each place where an allocation may start: the number of
+/// the export of the allocation there, 0 if it has none.
+std::shared_ptr<SharedMemory> reserve(std::size_t bytes) {
+  auto memory = SharedMemory::create(bytes + bytes / kAlignment * sizeof(std::uint64_t));
+  if (!memory) refuse("cannot reserve memory for a GPU");
+  return memory;
+}
+
+using ExportNumber = std::atomic<std::uint64_t>;
+ExportNumber& export_number(const SharedMemory& memory, std::size_t offset) {
+  const std::size_t of_gpu = memory.bytes() / (kAlignment + sizeof(ExportNumber)) * kAlignment;
+  return reinterpret_cast<ExportNumber*>(memory.data() + of_gpu)[offset / kAlignment];
 }
 
 std::size_t round_up(std::size_t bytes) {
@@ -84,7 +92,8 @@ std::size_t round_up(std::size_t bytes) {
 Device::Device(const Gpu& gpu, int index)
     : gpu_(gpu),
       index_(index),
-      arena_(reserve(gpu.memory_bytes)),
+      memory_(reserve(gpu.memory_bytes)),
+      arena_(memory_->data()),
       legacy_(std::make_shared<Stream>(*this, cudaStreamDefault, 0)) {}
 
 void* Device::allocate(std::size_t bytes) {
@@ -112,8 +121,30 @@ bool Device::release(void* memory) {
       allocations_.find(static_cast<std::size_t>(static_cast<char*>(memory) - arena_));
   if (found == allocations_.end()) return false;
   used_ -= round_up(found->second);
+  // A number that is zero is not written: that would take memory.
+  ExportNumber& number = export_number(*memory_, found->first);
+  if (number != 0) number = 0;
   allocations_.erase(found);
   return true;
+}
+
+std::optional<MemoryExport> Device::export_memory(const void* memory) {
+  const std::lock_guard lock(mutex_);
+  if (!owns(memory)) return std::nullopt;
+  const auto found =
+      allocations_.find(static_cast<std::size_t>(static_cast<const char*>(memory) - arena_));
+  if (found == allocations_.end()) return std::nullopt;
+  ExportNumber& number = export_number(*memory_, found->first);
+  if (number == 0) number = ++exports_;
+  return MemoryExport{memory_->name(), uuid(), found->first, found->second, number};
+}
+
+std::array<char, 16> Device::uuid() const {
+  cudaDeviceProp properties;
+  fill_properties(gpu_, properties);
+  std::array<char, 16> bytes;
+  std::copy(std::begin(properties.uuid.bytes), std::end(properties.uuid.bytes), bytes.begin());
+  return bytes;
 }
 
 std::size_t Device::free_bytes() const {
@@ -211,14 +242,25 @@ bool Device::disable_peer(int peer) {
 
 bool Device::peer_enabled(int peer) const {
   const std::lock_guard lock(mutex_);
-  return peers_.count(peer) == 1;
+  const auto imports = imports_of_peers_.find(peer);
+  return peers_.count(peer) == 1 || (imports != imports_of_peers_.end() && imports->second > 0);
+}
+
+void Device::count_imports(int peer, int change) {
+  const std::lock_guard lock(mutex_);
+  imports_of_peers_[peer] += change;
 }
 
 void Device::reset() {
   const std::lock_guard lock(mutex_);
+  for (const auto& [offset, bytes] : allocations_) {
+    ExportNumber& number = export_number(*memory_, offset);
+    if (number != 0) number = 0;
+  }
   allocations_.clear();
   used_ = 0;
   peers_.clear();
+  imports_of_peers_.clear();
   streams_.clear();
   per_thread_.clear();
 }
@@ -265,8 +307,24 @@ Location World::find(const void* address) {
   for (const auto& device : devices_) {
     if (device->owns(address)) return device->find(address);
   }
-  const std::lock_guard lock(pinned_mutex_);
   auto* byte = const_cast<char*>(static_cast<const char*>(address));
+  {
+    const std::lock_guard lock(imports_mutex_);
+    auto next = imports_.upper_bound(byte);
+    if (next != imports_.begin()) {
+      --next;
+      const Import& import = next->second;
+      if (byte < next->first + import.exported.bytes) {
+        Location location;
+        location.kind = Location::Kind::device;
+        location.device = import.owner;
+        location.base = next->first;
+        location.bytes = import.exported.bytes;
+        return location;
+      }
+    }
+  }
+  const std::lock_guard lock(pinned_mutex_);
   auto next = pinned_.upper_bound(byte);
   if (next == pinned_.begin()) return {};
   --next;
@@ -319,6 +377,51 @@ World::Registering World::unregister_host(void* memory) {
   if (found == pinned_.end() || !found->second.registered) return Registering::invalid;
   pinned_.erase(found);
   return Registering::done;
+}
+
+int World::gpu_with(const std::array<char, 16>& uuid) const {
+  for (const auto& device : devices_) {
+    if (device->uuid() == uuid) return device->index();
+  }
+  return -1;
+}
+
+void* World::import_memory(const MemoryExport& exported, int owner, int opener) {
+  const std::lock_guard lock(imports_mutex_);
+  for (auto& [start, import] : imports_) {
+    if (import.exported.memory == exported.memory && import.exported.number == exported.number &&
+        import.opener == opener) {
+      ++import.uses;
+      return start;
+    }
+  }
+  auto memory = SharedMemory::open(exported.memory);
+  const std::size_t most = device(owner).memory().bytes();
+  if (!memory || memory->bytes() != most || exported.offset % kAlignment != 0 ||
+      exported.offset > most || exported.bytes > most - exported.offset ||
+      export_number(*memory, exported.offset) != exported.number) {
+    return nullptr;
+  }
+  char* const start = memory->data() + exported.offset;
+  imports_[start] = {std::move(memory), exported, owner, opener, 1};
+  if (owner != opener) device(opener).count_imports(owner, 1);
+  return start;
+}
+
+bool World::close_import(void* memory) {
+  const std::lock_guard lock(imports_mutex_);
+  const auto found = imports_.find(static_cast<char*>(memory));
+  if (found == imports_.end()) return false;
+  const Import& import = found->second;
+  if (--found->second.uses > 0) return true;
+  if (import.owner != import.opener) device(import.opener).count_imports(import.owner, -1);
+  imports_.erase(found);
+  return true;
+}
+
+void World::close_imports_of(int opener) {
+  const std::lock_guard lock(imports_mutex_);
+  std::erase_if(imports_, [&](const auto& item) { return item.second.opener == opener; });
 }
 
 double World::copy_rate(int from, int to) const {

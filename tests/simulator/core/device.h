@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/simulator/core/fault.h"
+#include "tests/simulator/core/ipc.h"
 #include "tests/simulator/core/machine.h"
 #include "tests/simulator/core/timeline.h"
 
@@ -53,6 +54,11 @@ class Device {
   std::size_t free_bytes() const;
   Location find(const void* address) const;
   bool owns(const void* address) const;
+  /// All of the GPU's memory as this process has it; other processes may open it.
+  const SharedMemory& memory() const { return *memory_; }
+  /// An allocation for other processes to open; nothing if `memory` is not the start of one.
+  std::optional<MemoryExport> export_memory(const void* memory);
+  std::array<char, 16> uuid() const;
 
   StreamPtr create_stream(unsigned flags, int priority);
   bool destroy_stream(Stream* stream);
@@ -69,7 +75,11 @@ class Device {
   /// 0 or the error of enabling access that is enabled, disabling access that is not.
   bool enable_peer(int peer);
   bool disable_peer(int peer);
+  /// Whether the GPU reaches a peer's memory: by enable_peer, or through memory of another process
+  /// that was opened for it.
   bool peer_enabled(int peer) const;
+  /// Counts what is opened of a peer's memory for this GPU: one more, or one less.
+  void count_imports(int peer, int change);
   void reset();
 
   /// Sets a part of a __constant__ variable. Called in stream order.
@@ -82,11 +92,14 @@ class Device {
   const Gpu& gpu_;
   const int index_;
   std::atomic<int> lost_{0};
-  char* arena_;
+  const std::shared_ptr<SharedMemory> memory_;
+  char* const arena_;
   mutable std::mutex mutex_;
   std::map<std::size_t, std::size_t> allocations_;  ///< offset -> bytes
   std::size_t used_ = 0;
+  std::uint64_t exports_ = 0;
   std::set<int> peers_;
+  std::map<int, int> imports_of_peers_;
   std::map<std::string, std::vector<char>> constants_;
   StreamPtr legacy_;
   std::map<Stream*, StreamPtr> streams_;
@@ -119,6 +132,16 @@ class World {
   Registering register_host(void* memory, std::size_t bytes, unsigned flags, int device);
   Registering unregister_host(void* memory);
 
+  /// The GPU with a UUID, -1 if there is none.
+  int gpu_with(const std::array<char, 16>& uuid) const;
+  /// Opens another process's memory on `owner` for use by `opener`, both GPUs; what is open already
+  /// is counted once more. Null if it is gone.
+  void* import_memory(const MemoryExport& exported, int owner, int opener);
+  /// False if nothing is open there.
+  bool close_import(void* memory);
+  /// Closes all that is open for a GPU.
+  void close_imports_of(int opener);
+
   /// Bytes per second and direction of a copy between two places (-1: the host).
   double copy_rate(int from, int to) const;
 
@@ -137,6 +160,14 @@ class World {
     bool registered;
   };
   std::map<char*, Pinned> pinned_;
+  std::mutex imports_mutex_;
+  struct Import {
+    std::shared_ptr<SharedMemory> memory;
+    MemoryExport exported;
+    int owner, opener;
+    int uses;
+  };
+  std::map<char*, Import> imports_;
 };
 
 /// Changes `bytes` of output at `out` as the faults say. `before` holds what was there before, if

@@ -57,6 +57,7 @@ void fill_properties(const Gpu& gpu, cudaDeviceProp& properties) {
   properties.canUseHostPointerForRegisteredMem = 1;
   properties.hostRegisterSupported = 1;
   properties.memoryPoolsSupported = 1;
+  properties.ipcEventSupported = 1;
 }
 
 std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
@@ -133,6 +134,7 @@ std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
     case cudaDevAttrCanUseHostPointerForRegisteredMem:
     case cudaDevAttrHostRegisterSupported:
     case cudaDevAttrMemoryPoolsSupported:
+    case cudaDevAttrIpcEventSupport:
       return 1;
     case cudaDevAttrTextureAlignment:
       return static_cast<int>(properties.textureAlignment);

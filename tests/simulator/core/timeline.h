@@ -25,9 +25,10 @@ void observe(double seconds);
 /// The end of an operation: when, in modelled time, and with which error.
 class Completion {
  public:
-  bool done() const { return done_.load(std::memory_order_acquire); }
-  void wait() const { done_.wait(false, std::memory_order_acquire); }
-  double time() const { return time_; }
+  virtual ~Completion() = default;
+  virtual bool done() const { return done_.load(std::memory_order_acquire); }
+  virtual void wait() const { done_.wait(false, std::memory_order_acquire); }
+  virtual double time() const { return time_; }
   int error() const { return error_; }
   void complete(double time, int error) {
     time_ = time;
@@ -99,12 +100,5 @@ class Stream : public std::enable_shared_from_this<Stream> {
   double time_ = 0;  ///< of the worker only: when the stream's last operation ended
 };
 using StreamPtr = std::shared_ptr<Stream>;
-
-/// A CUDA event.
-struct Event {
-  int device = 0;
-  unsigned flags = 0;
-  CompletionPtr recorded;
-};
 
 }  // namespace conformance::sim

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <functional>
+#include <vector>
 
 #include <cuda_runtime_api.h>
 
@@ -40,8 +40,20 @@ cudaError_t on_device(const char* name, Body body, int peer = -1) {
   return remember(body(*device, firing));
 }
 
-/// The event of a handle; null if the handle is stale. The runtime's lock is held while `use` runs.
-bool with_event(cudaEvent_t handle, const std::function<cudaError_t(Event&)>& use,
-                cudaError_t& result);
+/// A function that takes a stream handle; `body` gets the stream.
+template <typename Body>
+cudaError_t on_stream(const char* name, cudaStream_t handle, Body body) {
+  return on_device(name, [&](Device&, const Firing& firing) {
+    const StreamPtr stream = find_stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    return body(stream, firing);
+  });
+}
+
+/// Whether all is done: cudaErrorNotReady, or what wait_all says.
+cudaError_t query(Device& device, const std::vector<CompletionPtr>& ends);
+/// The end of what an event was last recorded after, null if it never was. False if the handle is
+/// stale.
+bool find_end(cudaEvent_t handle, CompletionPtr& end);
 
 }  // namespace conformance::sim::cudart

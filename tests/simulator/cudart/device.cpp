@@ -127,6 +127,7 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaDeviceReset() {
   return on_device("cudaDeviceReset", [](Device& device, const Firing&) {
     const cudaError_t error = wait_all(device, device.pending());
+    World::get().close_imports_of(device.index());
     device.reset();
     return error;
   });

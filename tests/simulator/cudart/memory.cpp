@@ -217,9 +217,12 @@ cudaError_t cudaMallocHost(void** memory, size_t bytes) {
 }
 
 cudaError_t cudaFreeHost(void* memory) {
-  return on_device("cudaFreeHost", [&](Device& device, const Firing&) {
+  return on_device("cudaFreeHost", [&](Device&, const Firing&) {
     if (memory == nullptr) return cudaSuccess;
-    const cudaError_t error = wait_all(device, device.pending());
+    const Location location = World::get().find(memory);
+    if (location.kind != Location::Kind::pinned) return cudaErrorInvalidValue;
+    Device& owner = World::get().device(location.device);
+    const cudaError_t error = wait_all(owner, owner.pending());
     if (!World::get().release_pinned(memory)) return cudaErrorInvalidValue;
     return error;
   });

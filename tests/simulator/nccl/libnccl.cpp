@@ -1,49 +1,23 @@
-// NCCL as far as the suites call it: communicators over GPUs of one process, and the all-reduce.
+// NCCL as far as the suites call it: communicators over the GPUs of a host, and the all-reduce.
 
-#include <algorithm>
-#include <chrono>
-#include <condition_variable>
-#include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nccl.h>
 
 #include "tests/simulator/core/context.h"
+#include "tests/simulator/nccl/clique.h"
 
 namespace conformance::sim::nccl {
 namespace {
 
-/// One collective: the ranks meet here, and the last one does the work for all.
-struct Meeting {
-  struct Rank {
-    const void* input = nullptr;
-    void* output = nullptr;
-    Firing firing;
-  };
-  std::vector<Rank> ranks;
-  int arrived = 0;
-  bool done = false;
-  double starts = 0;
-};
-
-/// What the ranks of one communicator share.
-struct Clique {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<int> devices;  ///< by rank; -1 until the rank has joined
-  int joined = 0;
-  ncclResult_t error = ncclSuccess;
-  bool aborted = false;
-  std::map<std::uint64_t, Meeting> meetings;
-};
-
 struct Communicator {
-  std::shared_ptr<Clique> clique;
+  std::shared_ptr<Membership> ranks;
   int rank = 0, size = 1, device = 0;
   bool blocking = true;
   std::uint64_t collectives = 0;
@@ -53,7 +27,6 @@ struct Communicator {
 
 struct Registry {
   std::mutex mutex;
-  std::map<std::string, std::weak_ptr<Clique>> cliques;
   std::map<ncclComm_t, std::shared_ptr<Communicator>> communicators;
 };
 Registry& registry() {
@@ -97,124 +70,43 @@ ncclResult_t meet_faults(const char* name, int rank, int device, bool& proceed) 
   return fail(static_cast<ncclResult_t>(*firing.code), firing.text.value_or(""));
 }
 
-template <typename T>
-void reduce(const Meeting& meeting, std::size_t count, ncclRedOp_t operation) {
-  std::vector<T> result(count);
-  for (std::size_t rank = 0; rank < meeting.ranks.size(); ++rank) {
-    const Meeting::Rank& one = meeting.ranks[rank];
-    std::vector<T> input(static_cast<const T*>(one.input),
-                         static_cast<const T*>(one.input) + count);
-    for (const DataFault& fault : one.firing.data) {
-      if (fault.kind != DataFault::Kind::lose_input) continue;
-      const std::size_t first = std::min<std::uint64_t>(fault.offset / sizeof(T), count);
-      const std::size_t most = count - first;
-      const std::size_t lost = std::min<std::uint64_t>(fault.bytes / sizeof(T), most);
-      std::fill_n(input.begin() + static_cast<std::ptrdiff_t>(first), lost, T{0});
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      if (rank == 0) {
-        result[i] = input[i];
-      } else if (operation == ncclSum) {
-        result[i] += input[i];
-      } else if (operation == ncclMax) {
-        result[i] = std::max(result[i], input[i]);
-      } else {
-        result[i] = std::min(result[i], input[i]);
-      }
-    }
-  }
-  for (const Meeting::Rank& one : meeting.ranks) {
-    const auto* old = static_cast<const char*>(one.output);
-    std::vector<char> before;
-    if (keeps_old_bytes(one.firing)) before.assign(old, old + count * sizeof(T));
-    std::copy(result.begin(), result.end(), static_cast<T*>(one.output));
-    damage(one.firing, one.output, count * sizeof(T), sizeof(T), before);
-  }
-}
-
-using Reduce = void (*)(const Meeting&, std::size_t, ncclRedOp_t);
-Reduce reduce_for(ncclDataType_t type, std::size_t& bytes) {
-  switch (type) {
-    case ncclFloat32:
-      bytes = 4;
-      return &reduce<float>;
-    case ncclFloat64:
-      bytes = 8;
-      return &reduce<double>;
-    case ncclInt32:
-      bytes = 4;
-      return &reduce<std::int32_t>;
-    case ncclUint64:
-      bytes = 8;
-      return &reduce<std::uint64_t>;
-    default:
-      return nullptr;
-  }
-}
-
-/// Modelled: a ring over the slowest of its links, in both halves of an all-reduce.
-double seconds_of(const Clique& clique, std::size_t bytes) {
-  const std::size_t ranks = clique.devices.size();
-  const World& world = World::get();
-  double rate = 0;
-  for (std::size_t i = 0; i < ranks; ++i) {
-    const double hop = world.copy_rate(clique.devices[i], clique.devices[(i + 1) % ranks]);
-    rate = i == 0 ? hop : std::min(rate, hop);
-  }
-  const double factor =
-      ranks == 1 ? 1 : 2.0 * static_cast<double>(ranks - 1) / static_cast<double>(ranks);
-  return 5 * kLatency + factor * static_cast<double>(bytes) / rate;
-}
-
-Outcome take_part(Clique& clique, std::uint64_t number, int rank, const void* input, void* output,
-                  std::size_t count, Reduce work, std::size_t bytes, ncclRedOp_t operation,
-                  const Firing& firing) {
-  std::unique_lock lock(clique.mutex);
-  Meeting& meeting = clique.meetings[number];
-  meeting.ranks.resize(clique.devices.size());
-  meeting.ranks[static_cast<std::size_t>(rank)] = {input, output, firing};
-  meeting.starts = std::max(meeting.starts, Stream::ready_time());
-  ++meeting.arrived;
-  if (meeting.arrived == static_cast<int>(clique.devices.size())) {
-    work(meeting, count, operation);
-    meeting.done = true;
-    clique.changed.notify_all();
-  } else {
-    clique.changed.wait(lock, [&] { return meeting.done || clique.aborted; });
-  }
-  const Outcome outcome{seconds_of(clique, count * bytes), 0, meeting.starts};
-  if (--meeting.arrived == 0) clique.meetings.erase(number);
-  return outcome;
-}
-
 ncclResult_t state_of(const Communicator& one) {
-  const std::lock_guard lock(one.clique->mutex);
-  if (one.clique->error != ncclSuccess) return one.clique->error;
-  if (one.clique->joined < one.size) return ncclInProgress;
-  if (one.finalized && one.last && !one.last->done()) return ncclInProgress;
-  return ncclSuccess;
+  std::string message;
+  const ncclResult_t state = one.ranks->state(message);
+  if (state == ncclInProgress) return state;
+  if (state != ncclSuccess) return fail(state, message);
+  return one.finalized && one.last && !one.last->done() ? ncclInProgress : ncclSuccess;
 }
 
 /// Waits, for blocking communicators, until all ranks have joined.
 ncclResult_t settle(const Communicator& one) {
-  if (!one.blocking) return state_of(one);
-  {
-    std::unique_lock lock(one.clique->mutex);
-    one.clique->changed.wait(lock, [&] {
-      return one.clique->joined == one.size || one.clique->error != ncclSuccess ||
-             one.clique->aborted;
-    });
-  }
+  if (one.blocking) one.ranks->wait_for_all();
   return state_of(one);
 }
 
+ncclResult_t join(const Communicator& one) {
+  bool proceed = true;
+  const ncclResult_t faulty = meet_faults("ncclCommInitRankConfig", one.rank, one.device, proceed);
+  if (!proceed) return one.ranks->fail(faulty, last_error());
+  std::string message;
+  const ncclResult_t joined = one.ranks->join(message);
+  return joined == ncclSuccess ? ncclSuccess : fail(joined, message);
+}
+
 ncclResult_t open(ncclComm_t* handle, int size, const ncclUniqueId& id, int rank, bool blocking) {
-  if (handle == nullptr || size < 1 || rank < 0 || rank >= size) return ncclInvalidArgument;
+  const auto meeting_place = read_handle<SharedName>(HandleKind::clique, id.internal);
+  if (handle == nullptr || !meeting_place) return fail(ncclInvalidArgument, "no ID, or no handle");
+  if (size < 1 || size > kMostRanks || rank < 0 || rank >= size) {
+    return fail(ncclInvalidArgument,
+                "Invalid rank requested : " + std::to_string(rank) + "/" + std::to_string(size));
+  }
   Device* device = device_at(current_ordinal());
   if (start_driver() != 0 || device == nullptr || device->lost() != 0) {
     return fail(ncclUnhandledCudaError, "CUDA does not work");
   }
   auto made = std::make_shared<Communicator>();
+  made->ranks = Membership::open(*meeting_place, rank, size, *device);
+  if (!made->ranks) return fail(ncclRemoteError, "the process that made the ID is gone");
   made->rank = rank;
   made->size = size;
   made->device = device->index();
@@ -222,52 +114,28 @@ ncclResult_t open(ncclComm_t* handle, int size, const ncclUniqueId& id, int rank
   *handle = reinterpret_cast<ncclComm_t>(made.get());
   {
     const std::lock_guard lock(registry().mutex);
-    std::weak_ptr<Clique>& known =
-        registry().cliques[std::string(id.internal, sizeof(id.internal))];
-    made->clique = known.lock();
-    if (!made->clique) {
-      made->clique = std::make_shared<Clique>();
-      made->clique->devices.assign(static_cast<std::size_t>(size), -1);
-      known = made->clique;
-    }
     registry().communicators[*handle] = made;
   }
-  const auto join = [made] {
-    bool proceed = true;
-    const ncclResult_t faulty =
-        meet_faults("ncclCommInitRankConfig", made->rank, made->device, proceed);
-    Clique& clique = *made->clique;
-    const std::lock_guard lock(clique.mutex);
-    if (!proceed) {
-      clique.error = faulty;
-      clique.changed.notify_all();
-      return faulty;
-    }
-    for (int other = 0; other < made->size; ++other) {
-      const int place = clique.devices[static_cast<std::size_t>(other)];
-      if (place < 0) continue;
-      const auto& gpus = World::get().machine().gpus;
-      if (gpus[static_cast<std::size_t>(place)].uuid ==
-          gpus[static_cast<std::size_t>(made->device)].uuid) {
-        clique.error = ncclInvalidUsage;
-        clique.changed.notify_all();
-        return fail(ncclInvalidUsage, "Duplicate GPU detected : rank " +
-                                          std::to_string(made->rank) + " and rank " +
-                                          std::to_string(other));
-      }
-    }
-    clique.devices[static_cast<std::size_t>(made->rank)] = made->device;
-    ++clique.joined;
-    clique.changed.notify_all();
-    return ncclSuccess;
-  };
   if (group().depth > 0) {
-    group().calls.push_back(join);
+    group().calls.push_back([made] { return join(*made); });
     group().opened.push_back(made);
     return ncclSuccess;
   }
-  const ncclResult_t joined = join();
-  return joined == ncclSuccess ? settle(*made) : joined;
+  ncclResult_t result = join(*made);
+  if (result == ncclSuccess) result = settle(*made);
+  if (blocking && result != ncclSuccess) {
+    const std::lock_guard lock(registry().mutex);
+    registry().communicators.erase(*handle);
+    *handle = nullptr;
+  }
+  return result;
+}
+
+/// Whether a buffer of an all-reduce is memory of the GPU, which ranks in other processes reach.
+bool reachable(const void* buffer, std::size_t bytes, int device) {
+  const Device& gpu = World::get().device(device);
+  const Location location = gpu.find(buffer);
+  return location.kind == Location::Kind::device && bytes <= location.left(buffer);
 }
 
 }  // namespace
@@ -291,10 +159,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   if (id == nullptr) return ncclInvalidArgument;
   bool proceed = true;
   const ncclResult_t faulty = meet_faults("ncclGetUniqueId", -1, -1, proceed);
-  if (!proceed) return faulty;
-  std::random_device random;
-  for (char& byte : id->internal) byte = static_cast<char>(random());
-  return ncclSuccess;
+  return proceed ? make_unique_id(*id) : faulty;
 }
 
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* handle, int size, ncclUniqueId id, int rank,
@@ -337,13 +202,13 @@ ncclResult_t ncclGroupEnd() {
   for (const auto& call : calls) {
     if (const ncclResult_t result = call(); result != ncclSuccess) return result;
   }
+  ncclResult_t all = ncclSuccess;
   for (const auto& one : opened) {
-    if (const ncclResult_t result = settle(*one);
-        result != ncclSuccess && result != ncclInProgress) {
-      return result;
-    }
+    const ncclResult_t result = settle(*one);
+    if (result != ncclSuccess && result != ncclInProgress) return result;
+    if (result == ncclInProgress) all = result;
   }
-  return ncclSuccess;
+  return all;
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t handle, ncclResult_t* state) {
@@ -382,11 +247,14 @@ ncclResult_t ncclCommCuDevice(ncclComm_t handle, int* ordinal) {
 ncclResult_t ncclAllReduce(const void* input, void* output, size_t count, ncclDataType_t type,
                            ncclRedOp_t operation, ncclComm_t handle, cudaStream_t stream_handle) {
   const auto one = find(handle);
-  std::size_t bytes = 0;
-  const Reduce work = reduce_for(type, bytes);
-  if (!one || work == nullptr ||
+  const std::size_t bytes = bytes_of(type);
+  if (!one || bytes == 0 ||
       (operation != ncclSum && operation != ncclMax && operation != ncclMin)) {
     return fail(ncclInvalidArgument, "not simulated");
+  }
+  if (count > 0 && (!reachable(input, count * bytes, one->device) ||
+                    !reachable(output, count * bytes, one->device))) {
+    return fail(ncclInvalidArgument, "a buffer is not memory of the communicator's GPU");
   }
   const auto enqueue = [=]() -> ncclResult_t {
     const Firing firing = World::get().faults().at({"ncclAllReduce", one->device, -1, one->rank});
@@ -398,13 +266,11 @@ ncclResult_t ncclAllReduce(const void* input, void* output, size_t count, ncclDa
     if (!stream || stream->device().index() != one->device) {
       return fail(ncclInvalidArgument, "the stream is not of the communicator's GPU");
     }
+    const AllReduce part{++one->collectives, input, output, count, type, operation};
     Operation take;
     take.call = "ncclAllReduce";
     take.device = one->device;
-    take.work = [=, number = one->collectives++](const Firing& own) {
-      return take_part(*one->clique, number, one->rank, input, output, count, work, bytes,
-                       operation, own);
-    };
+    take.work = [ranks = one->ranks, part](const Firing& own) { return ranks->run(part, own); };
     return submit(stream, std::move(take), firing, &one->last) == cudaSuccess
                ? ncclSuccess
                : fail(ncclUnhandledCudaError, "the all-reduce could not be queued");
@@ -434,11 +300,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t handle) {
 ncclResult_t ncclCommAbort(ncclComm_t handle) {
   const auto one = find(handle);
   if (!one) return ncclInvalidArgument;
-  {
-    const std::lock_guard lock(one->clique->mutex);
-    one->clique->aborted = true;
-    one->clique->changed.notify_all();
-  }
+  one->ranks->abort();
   return ncclCommDestroy(handle);
 }
 
