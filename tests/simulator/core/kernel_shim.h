@@ -3,6 +3,7 @@
 // Makes a host compiler take kernels/*_kernels.cuh: the CUDA C++ that those files may use, and no
 // more.
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstddef>
@@ -75,20 +76,31 @@ T __ldg(const T* address) {
 
 // NOLINTEND(bugprone-reserved-identifier)
 
+namespace conformance::sim {
+
+/// Replaces what is at `address` by what `changed` makes of it; yields what was there.
+template <typename T, typename Changed>
+T atomic_update(T* address, Changed changed) {
+  T seen;
+  __atomic_load(address, &seen, __ATOMIC_RELAXED);
+  for (;;) {
+    T wanted = changed(seen);
+    if (__atomic_compare_exchange(address, &seen, &wanted, false, __ATOMIC_RELAXED,
+                                  __ATOMIC_RELAXED)) {
+      return seen;
+    }
+  }
+}
+
+}  // namespace conformance::sim
+
 // A template's second parameter is not deduced, so that the argument converts as it does in CUDA.
 template <typename T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
   if constexpr (std::is_integral_v<T>) {
     return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
   } else {
-    T seen = *address;
-    for (;;) {
-      T wanted = seen + value;
-      if (__atomic_compare_exchange(address, &seen, &wanted, false, __ATOMIC_RELAXED,
-                                    __ATOMIC_RELAXED)) {
-        return seen;
-      }
-    }
+    return ::conformance::sim::atomic_update(address, [=](T seen) -> T { return seen + value; });
   }
 }
 template <typename T>
@@ -118,17 +130,9 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
 }
 template <typename T>
 T atomicMin(T* address, std::type_identity_t<T> value) {
-  T seen = __atomic_load_n(address, __ATOMIC_RELAXED);
-  while (value < seen && !__atomic_compare_exchange_n(address, &seen, value, false,
-                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-  }
-  return seen;
+  return ::conformance::sim::atomic_update(address, [=](T seen) { return std::min(seen, value); });
 }
 template <typename T>
 T atomicMax(T* address, std::type_identity_t<T> value) {
-  T seen = __atomic_load_n(address, __ATOMIC_RELAXED);
-  while (seen < value && !__atomic_compare_exchange_n(address, &seen, value, false,
-                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-  }
-  return seen;
+  return ::conformance::sim::atomic_update(address, [=](T seen) { return std::max(seen, value); });
 }

@@ -99,6 +99,18 @@ cublasStatus_t multiply(const char* name, cublasHandle_t handle, Gemm gemm, cubl
              : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
+/// A product without its shape.
+Gemm gemm_of(Number type, const void* a, const void* b, void* c, double alpha, double beta) {
+  Gemm gemm;
+  gemm.type = type;
+  gemm.a = a;
+  gemm.b = b;
+  gemm.c = c;
+  gemm.alpha = alpha;
+  gemm.beta = beta;
+  return gemm;
+}
+
 std::optional<Number> number_of(cudaDataType_t type) {
   switch (type) {
     case CUDA_R_64F:
@@ -213,28 +225,16 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transpose
                               cublasOperation_t transpose_b, int m, int n, int k,
                               const float* alpha, const float* a, int lda, const float* b, int ldb,
                               const float* beta, float* c, int ldc) {
-  Gemm gemm;
-  gemm.type = Number::fp32;
-  gemm.alpha = *alpha;
-  gemm.beta = *beta;
-  gemm.a = a;
-  gemm.b = b;
-  gemm.c = c;
-  return multiply("cublasSgemm", handle, gemm, transpose_a, transpose_b, m, n, k, lda, ldb, ldc);
+  return multiply("cublasSgemm", handle, gemm_of(Number::fp32, a, b, c, *alpha, *beta), transpose_a,
+                  transpose_b, m, n, k, lda, ldb, ldc);
 }
 
 cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a,
                               cublasOperation_t transpose_b, int m, int n, int k,
                               const double* alpha, const double* a, int lda, const double* b,
                               int ldb, const double* beta, double* c, int ldc) {
-  Gemm gemm;
-  gemm.type = Number::fp64;
-  gemm.alpha = *alpha;
-  gemm.beta = *beta;
-  gemm.a = a;
-  gemm.b = b;
-  gemm.c = c;
-  return multiply("cublasDgemm", handle, gemm, transpose_a, transpose_b, m, n, k, lda, ldb, ldc);
+  return multiply("cublasDgemm", handle, gemm_of(Number::fp64, a, b, c, *alpha, *beta), transpose_a,
+                  transpose_b, m, n, k, lda, ldb, ldc);
 }
 
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a,
@@ -249,14 +249,11 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
       (!wide && compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_FAST_TF32)) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
-  Gemm gemm;
-  gemm.type = *number;
+  const auto scale = [wide](const void* value) -> double {
+    return wide ? *static_cast<const double*>(value) : *static_cast<const float*>(value);
+  };
+  Gemm gemm = gemm_of(*number, a, b, c, scale(alpha), scale(beta));
   gemm.tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32 && number == Number::fp32;
-  gemm.alpha = wide ? *static_cast<const double*>(alpha) : *static_cast<const float*>(alpha);
-  gemm.beta = wide ? *static_cast<const double*>(beta) : *static_cast<const float*>(beta);
-  gemm.a = a;
-  gemm.b = b;
-  gemm.c = c;
   return multiply("cublasGemmEx", handle, gemm, transpose_a, transpose_b, m, n, k, lda, ldb, ldc);
 }
 

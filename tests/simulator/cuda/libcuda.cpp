@@ -16,15 +16,12 @@
 
 #include "tests/simulator/core/context.h"
 #include "tests/simulator/core/device_attributes.h"
+#include "tests/simulator/core/error_names.h"
 
 namespace conformance::sim::cuda {
 namespace {
 
-struct ErrorText {
-  CUresult error;
-  const char* name;
-};
-constexpr ErrorText kErrors[] = {
+constexpr ErrorName<CUresult> kErrors[] = {
 #include "cuda_errors.inc"
 };
 // Names and first CUDA versions of cudaTypedefs.h.
@@ -64,11 +61,9 @@ CUresult on_device(const char* name, CUdevice ordinal, Body body) {
 
 CUresult text_of(CUresult error, const char** text, bool name) {
   if (text == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  const auto* found = std::find_if(std::begin(kErrors), std::end(kErrors),
-                                   [&](const ErrorText& one) { return one.error == error; });
-  *text = nullptr;
-  if (found == std::end(kErrors)) return CUDA_ERROR_INVALID_VALUE;
-  *text = name ? found->name : "an error of the simulated driver";
+  *text = name_in(kErrors, error);
+  if (*text == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (!name) *text = "an error of the simulated driver";
   return CUDA_SUCCESS;
 }
 

@@ -1,28 +1,16 @@
-#include <algorithm>
-#include <iterator>
 #include <mutex>
 #include <set>
 #include <string>
 
+#include "tests/simulator/core/error_names.h"
 #include "tests/simulator/cudart/api.h"
 
 namespace conformance::sim::cudart {
 namespace {
 
-struct ErrorText {
-  cudaError_t error;
-  const char* name;
-};
-// One line for each enumerator of cudaError, made from the toolkit's header by the build.
-constexpr ErrorText kErrors[] = {
+constexpr ErrorName<cudaError_t> kErrors[] = {
 #include "cudart_errors.inc"
 };
-
-const char* name_of(cudaError_t error) {
-  const auto* found = std::find_if(std::begin(kErrors), std::end(kErrors),
-                                   [&](const ErrorText& text) { return text.error == error; });
-  return found == std::end(kErrors) ? nullptr : found->name;
-}
 
 /// What a query of an error's text answers, which its caller may keep for ever.
 const char* answer(const char* call, cudaError_t error, const char* otherwise) {
@@ -54,13 +42,13 @@ cudaError_t cudaPeekAtLastError() {
 }
 
 const char* cudaGetErrorName(cudaError_t error) {
-  const char* name = name_of(error);
+  const char* name = name_in(kErrors, error);
   return answer("cudaGetErrorName", error, name == nullptr ? "unrecognized error code" : name);
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
-  const char* text =
-      name_of(error) == nullptr ? "unrecognized error code" : "an error of the simulated runtime";
+  const char* text = name_in(kErrors, error) == nullptr ? "unrecognized error code"
+                                                        : "an error of the simulated runtime";
   return answer("cudaGetErrorString", error, error == cudaSuccess ? "no error" : text);
 }
 
