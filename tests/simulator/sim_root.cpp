@@ -61,6 +61,10 @@ void write_root(const fs::path& root) {
   write(root / "proc/sys/kernel/osrelease", "6.1.0-simulated\n");
   write(root / "etc/os-release", "PRETTY_NAME=\"Simulated host\"\n");
   write(root / "sys/module/nvidia/version", machine.driver_version + "\n");
+  write(root / "dev/kmsg",
+        "5,0,0,-;Linux version 6.1.0-simulated\n"
+        "4,1,1000000,-;NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  " +
+            machine.driver_version + "  Release Build  (simulated)\n");
   fs::create_directories(root / "sys/bus/pci/drivers/nvidia");
   fs::create_directories(root / "sys/bus/pci/devices");
   fs::create_directories(root / "proc/driver/nvidia/gpus");

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
+#include <span>
 #include <string>
 
 #include "fixtures/nvml_types.h"
@@ -26,6 +28,10 @@ const Gpu* find_gpu(nvml::Device handle) {
 }
 nvml::Device handle_of(const Gpu& gpu) {
   return reinterpret_cast<nvml::Device>(const_cast<Gpu*>(&gpu));
+}
+/// The handle of a GPU's one MIG instance: the address of its name. Only its UUID can be asked for.
+nvml::Device mig_handle_of(const Gpu& gpu) {
+  return reinterpret_cast<nvml::Device>(const_cast<std::string*>(&gpu.uuid));
 }
 
 template <typename Body>
@@ -193,6 +199,9 @@ Return nvmlDeviceGetName(nvml::Device device, char* out, unsigned length) {
 }
 
 Return nvmlDeviceGetUUID(nvml::Device device, char* out, unsigned length) {
+  for (const Gpu& gpu : World::get().machine().gpus) {
+    if (mig_handle_of(gpu) == device) return write_text(gpu.mig_uuid(), out, length);
+  }
   return on_gpu("nvmlDeviceGetUUID", device, [&](const Gpu& gpu, const Firing& firing) {
     return write_text(firing.text.value_or(gpu.uuid), out, length);
   });
@@ -247,9 +256,14 @@ Return nvmlDeviceGetMaxMigDeviceCount(nvml::Device device, unsigned* count) {
   return query("nvmlDeviceGetMaxMigDeviceCount", device, "max_mig_devices", 7, count);
 }
 
-Return nvmlDeviceGetMigDeviceHandleByIndex(nvml::Device device, unsigned, nvml::Device*) {
-  return on_gpu("nvmlDeviceGetMigDeviceHandleByIndex", device,
-                [](const Gpu&, const Firing&) { return Return::not_found; });
+Return nvmlDeviceGetMigDeviceHandleByIndex(nvml::Device device, unsigned index,
+                                           nvml::Device* instance) {
+  return on_gpu("nvmlDeviceGetMigDeviceHandleByIndex", device, [&](const Gpu& gpu, const Firing&) {
+    if (instance == nullptr) return Return::invalid_argument;
+    if (!gpu.mig() || index > 0) return Return::not_found;
+    *instance = mig_handle_of(gpu);
+    return Return::success;
+  });
 }
 
 Return nvmlDeviceGetPersistenceMode(nvml::Device device, nvml::Enabled* mode) {
@@ -368,7 +382,10 @@ Return nvmlDeviceGetNvLinkState(nvml::Device device, unsigned lane, nvml::Enable
   return on_gpu("nvmlDeviceGetNvLinkState", device, [&](const Gpu& gpu, const Firing& firing) {
     if (lane >= nvml::kMaxNvLinks) return Return::invalid_argument;
     if (lanes(gpu) == 0) return Return::not_supported;
-    return answer(gpu, "nvlink_state", static_cast<int>(lane) < lanes(gpu) ? 1 : 0, firing, state);
+    int down = 0;
+    answer(gpu, "nvlinks_down", 0, {}, &down);
+    const bool up = static_cast<int>(lane) < lanes(gpu) - down;
+    return answer(gpu, "nvlink_state", up ? 1 : 0, firing, state);
   });
 }
 
@@ -419,6 +436,73 @@ Return nvmlDeviceGetGpuFabricInfo(nvml::Device device, nvml::GpuFabricInfo* info
     return answer(gpu, "fabric_state",
                   lanes(gpu) > 0 ? nvml::fabric_completed : nvml::fabric_not_supported, firing,
                   &info->state);
+  });
+}
+
+Return nvmlDeviceGetGpuFabricInfoV(nvml::Device device, nvml::GpuFabricInfoV* info) {
+  return on_gpu("nvmlDeviceGetGpuFabricInfoV", device, [&](const Gpu& gpu, const Firing& firing) {
+    if (info == nullptr) return Return::invalid_argument;
+    // A driver that knows version 2 only.
+    std::int64_t newest = 3;
+    answer(gpu, "fabric_info_version", newest, {}, &newest);
+    if (info->version != (newest == 3 ? nvml::kFabricInfoV3 : nvml::kFabricInfoV2)) {
+      return Return::argument_version_mismatch;
+    }
+    const bool member = lanes(gpu) > 0;
+    const std::size_t size = info->version & 0xffffffU;
+    nvml::GpuFabricInfoV full{};
+    full.version = info->version;
+    answer(gpu, "fabric_status", 0, {}, &full.status);
+    // Every two-bit field says "false" (2), the configuration is correct (1).
+    answer(gpu, "fabric_health_mask", member ? 0x1aa : 0, {}, &full.health_mask);
+    answer(gpu, "fabric_health_summary", member ? nvml::fabric_summary_healthy : 0, {},
+           &full.health_summary);
+    const Return last =
+        answer(gpu, "fabric_state", member ? nvml::fabric_completed : nvml::fabric_not_supported,
+               firing, &full.state);
+    std::memcpy(info, &full, size);
+    return last;
+  });
+}
+
+Return nvmlDeviceGetNumGpuCores(nvml::Device device, unsigned* cores) {
+  return on_gpu("nvmlDeviceGetNumGpuCores", device, [&](const Gpu& gpu, const Firing& firing) {
+    return answer(gpu, "gpu_cores", std::int64_t{128} * gpu.multiprocessors, firing, cores);
+  });
+}
+
+Return nvmlDeviceGetMemoryBusWidth(nvml::Device device, unsigned* bits) {
+  return on_gpu("nvmlDeviceGetMemoryBusWidth", device, [&](const Gpu& gpu, const Firing& firing) {
+    return answer(gpu, "memory_bus_bits", gpu.memory_bus_bits, firing, bits);
+  });
+}
+
+Return nvmlDeviceGetVirtualizationMode(nvml::Device device, nvml::Virtualization* mode) {
+  return query("nvmlDeviceGetVirtualizationMode", device, "virtualization_mode", 0, mode);
+}
+
+Return nvmlDeviceGetNvLinkErrorCounter(nvml::Device device, unsigned lane,
+                                       nvml::NvLinkCounter counter, unsigned long long* count) {
+  return on_gpu(
+      "nvmlDeviceGetNvLinkErrorCounter", device, [&](const Gpu& gpu, const Firing& firing) {
+        if (static_cast<int>(lane) >= lanes(gpu)) return Return::not_supported;
+        constexpr const char* kKeys[] = {"nvlink_replays", "nvlink_recoveries", "nvlink_crc_flits",
+                                         "nvlink_crc_data", "nvlink_ecc_data"};
+        const auto which = static_cast<std::size_t>(counter);
+        if (which >= std::size(kKeys)) return Return::invalid_argument;
+        return answer(gpu, kKeys[which], 0, firing, count);
+      });
+}
+
+Return nvmlDeviceGetFieldValues(nvml::Device device, int count, nvml::FieldValue* values) {
+  return on_gpu("nvmlDeviceGetFieldValues", device, [&](const Gpu& gpu, const Firing& firing) {
+    if (values == nullptr) return Return::invalid_argument;
+    for (nvml::FieldValue& field : std::span(values, static_cast<std::size_t>(count))) {
+      field.status = field.field == nvml::kFieldRecoveryAction
+                         ? answer(gpu, "recovery_action", 0, firing, &field.value.u)
+                         : Return::not_supported;
+    }
+    return Return::success;
   });
 }
 
