@@ -2,16 +2,16 @@
 #include <array>
 #include <cstring>
 
-#include <unistd.h>
-
 #include <fmt/format.h>
 
 #include "fixtures/gpu_test.h"
 #include "fixtures/host_facts.h"
+#include "fixtures/kernel_log.h"
 #include "suites/devices/driver_api.h"
 #include "suites/devices/findings.h"
 #include "suites/devices/list_devices.h"
 #include "suites/devices/nvml_gpus.h"
+#include "suites/devices/xid.h"
 
 namespace conformance::devices {
 namespace {
@@ -101,11 +101,49 @@ void expect_memory_within(const CudaDevice& device, const NvmlGpu& gpu) {
   verified(1, "answers");
 }
 
+/// CUDA's peak clock is the one that the GPU is sold with; NVML's may be the one up to which it can
+/// be set. So CUDA's is not above NVML's, and not below half of it: that would be another unit.
+void expect_clock_within(std::string_view what, int khz, nvml::Clock clock,
+                         const CudaDevice& device, const NvmlGpu& gpu, const NvmlGpus& nvml) {
+  unsigned mhz = 0;
+  if (!can_read(
+          CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetMaxClockInfo(gpu.handle, clock, &mhz)),
+          what, gpu)) {
+    return;
+  }
+  const auto cuda_mhz = static_cast<unsigned>(khz / 1000);
+  expect(
+      cuda_mhz <= mhz && cuda_mhz >= mhz / 2,
+      Finding(apis_disagree, device.subject(),
+              fmt::format("{}: the runtime says {} kHz, NVML says {} MHz at most", what, khz, mhz),
+              {{"what", std::string(what)},
+               {"runtime_khz", std::int64_t{khz}},
+               {"nvml_mhz", std::uint64_t{mhz}}}));
+  verified(1, "answers");
+}
+
+void expect_same_figures(const CudaDevice& device, const NvmlGpu& gpu, const NvmlGpus& nvml) {
+  unsigned bits = 0, cores = 0;
+  if (can_read(CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetMemoryBusWidth(gpu.handle, &bits)),
+               "memory-bus-width", gpu)) {
+    expect_same("memory bus width, bits", device.memory_bus_bits, "NVML", static_cast<int>(bits),
+                device);
+  }
+  // NVML counts cores, of which each multiprocessor has the same number.
+  if (can_read(CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetNumGpuCores(gpu.handle, &cores)),
+               "cores", gpu)) {
+    expect_same("cores left over from whole multiprocessors", 0, "NVML",
+                static_cast<int>(cores) % device.multiprocessors, device);
+  }
+  expect_clock_within("multiprocessor-clock", device.clock_khz, nvml::Clock::sm, device, gpu, nvml);
+  expect_clock_within("memory-clock", device.memory_clock_khz, nvml::Clock::memory, device, gpu,
+                      nvml);
+}
+
 TEST_F(Agreement, NvmlKnowsEachVisibleGpuByItsUuid) {
   claim(
       "NVML finds each GPU that CUDA shows by its UUID, and gives it the same address, name, "
-      "compute "
-      "capability and memory, whatever its index there",
+      "compute capability, memory, bus width, multiprocessors and clocks, whatever its index there",
       "NVML API Reference: nvmlDeviceGetHandleByUUID, nvmlDeviceGetIndex");
   const CudaInventory& devices = require(Devices{1});
   const NvmlGpus nvml = NvmlGpus::read();
@@ -129,6 +167,7 @@ TEST_F(Agreement, NvmlKnowsEachVisibleGpuByItsUuid) {
     expect_same<std::string>("compute capability", fmt::format("{}.{}", device.major, device.minor),
                              "NVML", fmt::format("{}.{}", gpu->major, gpu->minor), device);
     expect_memory_within(device, *gpu);
+    expect_same_figures(device, *gpu, nvml);
     fact(fmt::format("devices.nvml-index.gpu-{}", device.ordinal), std::uint64_t{gpu->index});
     fact(fmt::format("devices.reserved-bytes.gpu-{}", device.ordinal),
          std::uint64_t{gpu->memory -
@@ -162,18 +201,32 @@ TEST_F(Agreement, CudaShowsEachGpuThatNvmlShows) {
   }
 }
 
-/// Whether this process has been given a GPU's device node. A container lists the host's GPUs, but
-/// has the nodes of its own only.
-bool node_is_open_to_us(const std::string& root, int minor) {
-  return minor >= 0 &&
-         ::access(fmt::format("{}/dev/nvidia{}", root, minor).c_str(), R_OK | W_OK) == 0;
+/// What the kernel log says of a device, as evidence.
+struct KernelWords {
+  std::vector<std::string> lines;
+  explicit KernelWords(const std::string& bus_id) {
+    const auto log = read_kernel_log(Session::current().settings().host_root);
+    if (log) lines = lines_about(*log, bus_id, 3);
+    text = !log            ? fmt::format("the kernel log cannot be read ({})", log.describe())
+           : lines.empty() ? "the kernel log does not mention it"
+                           : fmt::format("the kernel log: {}", fmt::join(lines, " / "));
+  }
+  std::string text;
+};
+
+template <typename T>
+void expect_same_of_kernel(std::string_view what, const T& kernel, const T& nvml,
+                           const Subject& subject) {
+  expect(kernel == nvml,
+         Finding(apis_disagree, subject,
+                 fmt::format("{}: the kernel says {}, NVML says {}", what, kernel, nvml),
+                 Evidence{{"what", std::string(what)}}.add("kernel", kernel).add("nvml", nvml)));
 }
 
 TEST_F(Agreement, NvmlShowsEachGpuThatTheKernelDrives) {
   claim(
       "NVML shows each GPU of /proc/driver/nvidia/gpus whose device node this process may use, "
-      "under "
-      "the same address and UUID",
+      "under the same address, UUID and number, and as the PCI device that the bus shows there",
       "NVIDIA driver README: The /proc Interface; NVML API Reference: nvmlDeviceGetCount_v2");
   const std::string& root = Session::current().settings().host_root;
   const HostFacts host = read_host_facts(root);
@@ -186,23 +239,34 @@ TEST_F(Agreement, NvmlShowsEachGpuThatTheKernelDrives) {
   for (const KernelGpu& kernel : *host.kernel_gpus) {
     const NvmlGpu* gpu = nvml.by_bus_id(kernel.bus_id);
     const Subject subject{"device", fmt::format("{} ({})", kernel.model, kernel.bus_id)};
-    if (gpu == nullptr && !node_is_open_to_us(root, kernel.minor)) {
+    if (gpu == nullptr && !node_is_open(root, kernel)) {
       ++not_ours;
       continue;
     }
     verified(1, "GPUs");
     if (gpu == nullptr) {
-      fail(Finding(missing_from_nvml, subject,
+      const KernelWords words(kernel.bus_id);
+      fail(Finding(why_missing(words.lines, missing_from_nvml), subject,
                    fmt::format("the kernel lists it and /dev/nvidia{} can be opened, but NVML does "
-                               "not show it",
-                               kernel.minor),
+                               "not show it; {}",
+                               kernel.minor, words.text),
                    {{"bus_id", kernel.bus_id}, {"uuid", kernel.uuid}}));
-    } else if (!kernel.uuid.empty()) {
-      expect(
-          gpu->uuid == kernel.uuid || gpu->mig,
-          Finding(apis_disagree, subject,
-                  fmt::format("UUID: the kernel says {}, NVML says {}", kernel.uuid, gpu->uuid),
-                  {{"what", std::string("UUID")}, {"kernel", kernel.uuid}, {"nvml", gpu->uuid}}));
+      continue;
+    }
+    if (!kernel.uuid.empty() && !gpu->mig) {
+      expect_same_of_kernel("UUID", kernel.uuid, gpu->uuid, subject);
+    }
+    unsigned minor = 0;
+    if (kernel.minor >= 0 &&
+        can_read(CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetMinorNumber(gpu->handle, &minor)),
+                 "minor-number", *gpu)) {
+      expect_same_of_kernel("number of the device node", kernel.minor, static_cast<int>(minor),
+                            subject);
+    }
+    if (!host.pci_gpus) continue;
+    for (const PciGpu& pci : *host.pci_gpus) {
+      if (pci.bus_id != kernel.bus_id) continue;
+      expect_same_of_kernel("PCI device", pci.device_id, gpu->pci_device_id, subject);
     }
   }
   fact("devices.of-others", std::uint64_t{not_ours});
@@ -227,10 +291,16 @@ TEST_F(Agreement, EachGpuOnThePciBusIsDriven) {
       fact(fmt::format("devices.handed-on.{}", pci.bus_id), pci.driver);
       continue;
     }
-    expect(pci.driver == "nvidia",
-           Finding(not_driven, subject,
-                   fmt::format("its kernel driver is {}", pci.driver.empty() ? "none" : pci.driver),
+    if (pci.driver != "nvidia") {
+      const KernelWords words(pci.bus_id);
+      // Another driver that holds the GPU is reason enough.
+      const FindingKind& kind =
+          pci.driver.empty() ? why_missing(words.lines, not_driven) : not_driven;
+      fail(Finding(kind, subject,
+                   fmt::format("its kernel driver is {}; {}",
+                               pci.driver.empty() ? "none" : pci.driver, words.text),
                    {{"driver", pci.driver}, {"device_id", std::uint64_t{pci.device_id}}}));
+    }
     verified(1, "GPUs");
     if (pci.driver != "nvidia" || !host.kernel_gpus) continue;
     const bool listed =

@@ -84,5 +84,78 @@ inline constexpr FindingKind repair_pending{
 inline constexpr FindingKind repair_failed{"devices.repair-failed", Severity::hardware,
                                            "A GPU could not remap a failing memory row.",
                                            "Take the GPU out of service and have it replaced."};
+inline constexpr FindingKind unsupported_by_driver{
+    "devices.unsupported-by-driver", Severity::driver,
+    "The kernel log says that the installed driver does not support a GPU of the host: an upgrade "
+    "may have dropped its architecture, or the open kernel module cannot drive it.",
+    "Install the driver branch that supports the GPU (NVIDIA's list of supported and legacy "
+    "products), or the other flavour of the kernel module."};
+inline constexpr FindingKind start_failed{
+    "devices.start-failed", Severity::driver,
+    "The kernel log says that a GPU did not start: its initialisation or its firmware (GSP) "
+    "failed.",
+    "Power-cycle the host; check that the GSP firmware of this driver's version is installed; look "
+    "at the log's lines before the one quoted."};
+inline constexpr FindingKind xid_lost{
+    "devices.xid-lost-gpu", Severity::hardware,
+    "The kernel log says that a GPU fell off the bus since the driver was loaded (Xid 79).",
+    "Power-cycle the host; check power, seating, cables and the PCIe errors in the kernel log."};
+inline constexpr FindingKind xid_memory{
+    "devices.xid-memory", Severity::hardware,
+    "The kernel log holds an uncorrectable memory error of a GPU since the driver was loaded (Xid "
+    "48, 64, 95, 140).",
+    "Drain and reset the GPU; have it replaced if errors return or remapping fails."};
+inline constexpr FindingKind xid_nvlink{
+    "devices.xid-nvlink", Severity::hardware,
+    "The kernel log holds an NVLink error since the driver was loaded (Xid 74, 144 to 150).",
+    "Look at `nvidia-smi nvlink -e` and at the other end of the link; reset its GPUs, and have "
+    "GPU, switch or cabling looked at if errors return."};
+inline constexpr FindingKind xid_firmware{
+    "devices.xid-firmware", Severity::driver,
+    "The kernel log says that a processor inside a GPU stopped answering since the driver was "
+    "loaded (Xid 62, 119, 120, 143).",
+    "Reset the GPU or power-cycle the host; if it happens again, update driver and firmware."};
+inline constexpr FindingKind xid_stopped{
+    "devices.xid-stopped", Severity::driver,
+    "The kernel log says that a GPU stopped processing since the driver was loaded (Xid 46, 109).",
+    "Reset the GPU; if it happens again, update the driver and have the hardware looked at."};
+inline constexpr FindingKind recovery_due{
+    "devices.recovery-due", Severity::hardware,
+    "The driver asks for a GPU to be reset, drained, or the host to be rebooted.",
+    "Do what the driver asks for; `nvidia-smi -q` names it as \"GPU Recovery Action\"."};
+inline constexpr FindingKind clocks_held_down{
+    "devices.clocks-held-down", Severity::hardware,
+    "Heat or the power supply holds a GPU's clocks down while it has little to do.",
+    "Check cooling, power cables and power supplies; look at `nvidia-smi -q -d "
+    "PERFORMANCE,TEMPERATURE,POWER`."};
+inline constexpr FindingKind pcie_degraded{
+    "devices.pcie-degraded", Severity::hardware,
+    "A GPU's PCIe link stays below what GPU and slot can do, even while data moves over it.",
+    "Reseat the GPU or its riser, check the slot's settings in the firmware, and look for PCIe "
+    "errors in the kernel log."};
+inline constexpr FindingKind nvlink_down{
+    "devices.nvlink-down", Severity::hardware,
+    "A GPU has fewer active NVLinks to the switches than its like on this host.",
+    "Look at `nvidia-smi nvlink -s` and for Xid 74 and SXid in the kernel log; reset the GPU, and "
+    "have GPU, switch or cabling looked at if it stays."};
+inline constexpr FindingKind nvlink_errors{
+    "devices.nvlink-errors", Severity::hardware,
+    "An NVLink had to be recovered from errors since the driver was loaded.",
+    "Look at `nvidia-smi nvlink -e`; reset the GPUs of that link, and have GPU, switch or cabling "
+    "looked at if errors return."};
+inline constexpr FindingKind fabric_not_ready{
+    "devices.fabric-not-ready", Severity::infrastructure,
+    "A GPU of an NVSwitch system has not joined its fabric.",
+    "Check that nvidia-fabricmanager runs and is of the driver's version, and look at its log."};
+inline constexpr FindingKind fabric_unhealthy{
+    "devices.fabric-unhealthy", Severity::infrastructure,
+    "The driver says that the NVLink fabric of a GPU is degraded or wrongly configured.",
+    "Look at `nvidia-smi -q` under \"Fabric\" and at the logs of nvidia-fabricmanager."};
+inline constexpr FindingKind stale_container_specs{
+    "devices.stale-container-specs", Severity::config,
+    "Containers are given files or device nodes that no longer exist: the driver was changed after "
+    "their device specification was made.",
+    "Make it anew with `nvidia-ctk cdi generate --output=<the file named>`, or start "
+    "nvidia-cdi-refresh."};
 
 }  // namespace conformance::devices

@@ -1,4 +1,10 @@
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -18,18 +24,52 @@ std::vector<NvmlGpu> require_used(const NvmlGpus& nvml, const CudaInventory& dev
   return used;
 }
 
-/// A value that NVML may not offer for a GPU. What cannot be read is recorded as that, and neither
-/// counted as verified nor taken for healthy.
-bool can_read(const Status& status, std::string_view what, const NvmlGpu& gpu) {
-  if (status.ok()) return true;
-  fact(fmt::format("devices.unread.{}.{}", what, gpu.bus_id), status.name());
-  return false;
-}
-
 void skip_if_nothing_was_read(std::string_view what) {
   if (!testing::Test::HasFailure() && Session::current().verified_count() == 0) {
     skip(fmt::format("no GPU offers its {}", what));
   }
+}
+
+/// What is worth knowing about a GPU and no fault: who else uses it, and how it is set up.
+void record_use(const NvmlGpus& nvml, const NvmlGpu& gpu) {
+  std::array<nvml::ProcessInfo, 256> processes{};
+  unsigned count = processes.size();
+  const nvml::Return code =
+      nvml.session()->nvmlDeviceGetComputeRunningProcesses_v3(gpu.handle, &count, processes.data());
+  // With too little room NVML tells the number only.
+  const bool listed = code != nvml::Return::insufficient_size;
+  if (!listed ||
+      can_read(to_status(code, "nvmlDeviceGetComputeRunningProcesses"), "processes", gpu)) {
+    const auto own = static_cast<unsigned>(::getpid());
+    const auto of_own =
+        listed ? std::count_if(processes.begin(), processes.begin() + count,
+                               [&](const nvml::ProcessInfo& process) { return process.pid == own; })
+               : 0;
+    fact(fmt::format("devices.other-processes.{}", gpu.bus_id), std::int64_t{count} - of_own);
+  }
+  nvml::Memory memory{};
+  if (can_read(CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetMemoryInfo(gpu.handle, &memory)),
+               "free-memory", gpu)) {
+    fact(fmt::format("devices.free-memory-bytes.{}", gpu.bus_id), std::uint64_t{memory.free});
+  }
+  // Without persistence the first start after idling is slow: worth knowing, not a fault.
+  auto persistence = nvml::Enabled::no;
+  if (can_read(
+          CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetPersistenceMode(gpu.handle, &persistence)),
+          "persistence", gpu)) {
+    fact(fmt::format("devices.persistence.{}", gpu.bus_id), persistence == nvml::Enabled::yes);
+  }
+  constexpr std::array<std::string_view, 5> kModes{"none", "passed through to this machine",
+                                                   "virtual GPU", "host of virtual GPUs",
+                                                   "host of shared graphics"};
+  auto mode = nvml::Virtualization::none;
+  if (can_read(CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetVirtualizationMode(gpu.handle, &mode)),
+               "virtualization", gpu)) {
+    const auto number = static_cast<std::size_t>(mode);
+    fact(fmt::format("devices.virtualization.{}", gpu.bus_id),
+         number < kModes.size() ? std::string(kModes[number]) : fmt::to_string(number));
+  }
+  fact(fmt::format("devices.mig.{}", gpu.bus_id), gpu.mig);
 }
 
 TEST_F(Health, EachGpuAdmitsProcesses) {
@@ -38,6 +78,7 @@ TEST_F(Health, EachGpuAdmitsProcesses) {
   const CudaInventory& devices = require(Devices{1});
   const NvmlGpus nvml = NvmlGpus::read();
   for (const NvmlGpu& gpu : require_used(nvml, devices)) {
+    record_use(nvml, gpu);
     auto mode = nvml::ComputeMode::standard;
     if (!can_read(CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetComputeMode(gpu.handle, &mode)),
                   "compute-mode", gpu)) {
@@ -73,6 +114,15 @@ TEST_F(Health, NoUncorrectableMemoryErrorHasHappened) {
                       &errors)),
                   "ecc-errors", gpu)) {
       continue;
+    }
+    unsigned long long lifetime = 0;
+    if (can_read(
+            CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetTotalEccErrors(
+                gpu.handle, nvml::MemoryError::uncorrected, nvml::EccCounter::lifetime, &lifetime)),
+            "ecc-lifetime", gpu)) {
+      // Rows and pages at fault may have been taken out of use since: no fault by itself.
+      fact(fmt::format("devices.ecc-uncorrected-in-lifetime.{}", gpu.bus_id),
+           std::uint64_t{lifetime});
     }
     expect(errors == 0,
            Finding(ecc_errors, gpu.subject(),
@@ -121,15 +171,172 @@ TEST_F(Health, NoMemoryRepairIsPendingOrFailed) {
   const NvmlGpus nvml = NvmlGpus::read();
   for (const NvmlGpu& gpu : require_used(nvml, devices)) {
     if (check_remapped_rows(nvml, gpu) || check_retired_pages(nvml, gpu)) verified(1, "GPUs");
-    // Without persistence the first start after idling is slow: worth knowing, not a fault.
-    auto persistence = nvml::Enabled::no;
-    if (can_read(CONFORMANCE_CALL(
-                     nvml.session()->nvmlDeviceGetPersistenceMode(gpu.handle, &persistence)),
-                 "persistence", gpu)) {
-      fact(fmt::format("devices.persistence.{}", gpu.bus_id), persistence == nvml::Enabled::yes);
-    }
   }
   skip_if_nothing_was_read("state of memory repair");
+}
+
+TEST_F(Health, NoGpuWaitsForRecovery) {
+  claim("The driver asks for no action to recover a GPU from an error",
+        "NVML API Reference: NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, nvmlDeviceGpuRecoveryAction_t");
+  const CudaInventory& devices = require(Devices{1});
+  const NvmlGpus nvml = NvmlGpus::read();
+  constexpr std::array<std::string_view, 5> kActions{"none", "reset the GPU", "reboot the host",
+                                                     "end all peer-to-peer traffic",
+                                                     "end all work on the GPU and reset it"};
+  for (const NvmlGpu& gpu : require_used(nvml, devices)) {
+    unsigned action = nvml::recovery_none;
+    if (!can_read(nvml.session().recovery_action(gpu.handle, action), "recovery-action", gpu)) {
+      continue;
+    }
+    expect(action == nvml::recovery_none,
+           Finding(recovery_due, gpu.subject(),
+                   fmt::format("the driver asks for action {}: {}", action,
+                               action < kActions.size() ? kActions[action] : "see nvidia-smi -q"),
+                   {{"action", std::uint64_t{action}}}));
+    verified(1, "GPUs");
+  }
+  skip_if_nothing_was_read("recovery action");
+}
+
+/// A GPU's NVLinks.
+struct Links {
+  unsigned active = 0;
+  bool to_switch = false;
+};
+
+Links check_links(const NvmlGpus& nvml, const NvmlGpu& gpu) {
+  Links links;
+  std::map<std::string, std::uint64_t> counts;
+  for (unsigned link = 0; link < nvml::kMaxNvLinks; ++link) {
+    auto state = nvml::Enabled::no;
+    // A GPU without this link answers "not supported" or "invalid argument".
+    if (nvml.session()->nvmlDeviceGetNvLinkState(gpu.handle, link, &state) !=
+            nvml::Return::success ||
+        state != nvml::Enabled::yes) {
+      continue;
+    }
+    ++links.active;
+    auto peer = nvml::NvLinkPeer::unknown;
+    if (nvml.session()->nvmlDeviceGetNvLinkRemoteDeviceType(gpu.handle, link, &peer) ==
+        nvml::Return::success) {
+      links.to_switch = links.to_switch || peer == nvml::NvLinkPeer::nvswitch;
+    }
+    constexpr std::array<std::pair<nvml::NvLinkCounter, std::string_view>, 5> kCounters{
+        {{nvml::NvLinkCounter::replay, "replays"},
+         {nvml::NvLinkCounter::recovery, "recoveries"},
+         {nvml::NvLinkCounter::crc_flit, "crc-flits"},
+         {nvml::NvLinkCounter::crc_data, "crc-data"},
+         {nvml::NvLinkCounter::ecc_data, "ecc-data"}}};
+    for (const auto& [counter, name] : kCounters) {
+      unsigned long long count = 0;
+      if (!can_read(CONFORMANCE_CALL(nvml.session()->nvmlDeviceGetNvLinkErrorCounter(
+                        gpu.handle, link, counter, &count)),
+                    fmt::format("nvlink-{}", name), gpu)) {
+        continue;
+      }
+      counts[std::string(name)] += count;
+      // Replays are how a link repairs a packet; a recovery means that it had to train anew.
+      expect(counter != nvml::NvLinkCounter::recovery || count == 0,
+             Finding(nvlink_errors, gpu.subject(),
+                     fmt::format("link {} was recovered {} times", link, count),
+                     {{"link", std::uint64_t{link}}, {"recoveries", std::uint64_t{count}}}));
+    }
+  }
+  fact(fmt::format("devices.nvlinks.{}", gpu.bus_id), std::uint64_t{links.active});
+  for (const auto& [name, count] : counts) {
+    fact(fmt::format("devices.nvlink-{}.{}", name, gpu.bus_id), count);
+  }
+  return links;
+}
+
+TEST_F(Health, EachNvLinkIsUpAndWasNeverRecovered) {
+  claim(
+      "GPUs of one kind that are connected through NVSwitches have equally many active NVLinks, "
+      "and none of them counts a recovery from errors",
+      "NVML API Reference: NvLink Methods, nvmlDeviceGetNvLinkState, "
+      "nvmlDeviceGetNvLinkErrorCounter");
+  const CudaInventory& devices = require(Devices{1});
+  const NvmlGpus nvml = NvmlGpus::read();
+  std::vector<std::pair<NvmlGpu, Links>> all;
+  // What is passed on with a switch is the whole of a GPU's links; a bridge may join some GPUs
+  // only, so without a switch counts are not compared.
+  std::map<std::string, unsigned> most;
+  for (const NvmlGpu& gpu : require_used(nvml, devices)) {
+    const Links links = check_links(nvml, gpu);
+    verified(links.active, "links");
+    if (links.to_switch) most[gpu.name] = std::max(most[gpu.name], links.active);
+    all.emplace_back(gpu, links);
+  }
+  for (const auto& [gpu, links] : all) {
+    const auto like = most.find(gpu.name);
+    if (like == most.end()) continue;
+    expect(
+        links.active == like->second,
+        Finding(nvlink_down, gpu.subject(),
+                fmt::format("{} of its NVLinks are active, {} of its like's", links.active,
+                            like->second),
+                {{"active", std::uint64_t{links.active}}, {"like", std::uint64_t{like->second}}}));
+  }
+  if (!HasFailure() && Session::current().verified_count() == 0) {
+    skip("no GPU has an active NVLink");
+  }
+}
+
+std::vector<std::string_view> fabric_complaints(const nvml::GpuFabricInfoV& info) {
+  std::vector<std::string_view> complaints;
+  constexpr std::array<std::pair<nvml::FabricHealth, std::string_view>, 4> kFields{
+      {{nvml::fabric_degraded_bandwidth, "its bandwidth is degraded"},
+       {nvml::fabric_route_recovery, "a route is being recovered"},
+       {nvml::fabric_route_unhealthy, "a route is unhealthy"},
+       {nvml::fabric_access_timeout_recovery, "it recovers from a timeout"}}};
+  for (const auto& [shift, text] : kFields) {
+    if ((info.health_mask >> shift & 3U) == nvml::kFabricHealthTrue) complaints.push_back(text);
+  }
+  if ((info.health_mask >> nvml::fabric_incorrect_configuration & 15U) >
+      nvml::kFabricConfigurationCorrect) {
+    complaints.emplace_back("its configuration is incorrect");
+  }
+  if (info.health_summary == nvml::fabric_summary_unhealthy) {
+    complaints.emplace_back("its summary is \"unhealthy\"");
+  }
+  if (info.health_summary == nvml::fabric_summary_limited) {
+    complaints.emplace_back("its capacity is limited");
+  }
+  return complaints;
+}
+
+TEST_F(Health, EachGpuHasJoinedItsFabric) {
+  claim(
+      "A GPU that is connected through NVSwitches has registered with the fabric, and the fabric "
+      "is healthy",
+      "NVML API Reference: nvmlDeviceGetGpuFabricInfoV, nvmlGpuFabricInfo_v3_t");
+  const CudaInventory& devices = require(Devices{1});
+  const NvmlGpus nvml = NvmlGpus::read();
+  for (const NvmlGpu& gpu : require_used(nvml, devices)) {
+    nvml::GpuFabricInfoV info{};
+    // An instance of a split GPU has no part in the fabric.
+    if (gpu.mig || !can_read(nvml.session().fabric_info(gpu.handle, info), "fabric", gpu)) continue;
+    fact(fmt::format("devices.fabric-state.{}", gpu.bus_id), std::uint64_t{info.state});
+    if (info.state == nvml::fabric_not_supported) continue;
+    verified(1, "GPUs");
+    const Status registered = to_status(info.status, "the registration with the fabric");
+    if (!expect(info.state == nvml::fabric_completed && registered.ok(),
+                Finding(fabric_not_ready, gpu.subject(),
+                        fmt::format("its state is {} ({} is completed), its status {}", info.state,
+                                    static_cast<int>(nvml::fabric_completed), registered.name()),
+                        {{"state", std::uint64_t{info.state}},
+                         {"status", std::int64_t{registered.code()}}}))) {
+      continue;
+    }
+    const std::vector<std::string_view> complaints = fabric_complaints(info);
+    expect(complaints.empty(),
+           Finding(fabric_unhealthy, gpu.subject(), fmt::format("{}", fmt::join(complaints, "; ")),
+                   {{"health_mask", std::uint64_t{info.health_mask}},
+                    {"summary", std::uint64_t{info.health_summary}}}));
+  }
+  if (!HasFailure() && Session::current().verified_count() == 0) {
+    skip("no GPU here is part of an NVLink fabric");
+  }
 }
 
 }  // namespace

@@ -25,7 +25,22 @@ Layer this_layer() {
                                        &devices::compute_mode,
                                        &devices::ecc_errors,
                                        &devices::repair_pending,
-                                       &devices::repair_failed};
+                                       &devices::repair_failed,
+                                       &devices::unsupported_by_driver,
+                                       &devices::start_failed,
+                                       &devices::xid_lost,
+                                       &devices::xid_memory,
+                                       &devices::xid_nvlink,
+                                       &devices::xid_firmware,
+                                       &devices::xid_stopped,
+                                       &devices::recovery_due,
+                                       &devices::clocks_held_down,
+                                       &devices::pcie_degraded,
+                                       &devices::nvlink_down,
+                                       &devices::nvlink_errors,
+                                       &devices::fabric_not_ready,
+                                       &devices::fabric_unhealthy,
+                                       &devices::stale_container_specs};
   static constexpr std::array children{ChildTask{"list-devices", devices::list_devices}};
   return {"devices", findings, children};
 }

@@ -32,6 +32,7 @@ NvmlGpu read_gpu(const NvmlSession& nvml, unsigned index) {
   need(CONFORMANCE_CALL(nvml->nvmlDeviceGetPciInfo_v3(gpu.handle, &pci)), subject);
   pci.bus_id[sizeof(pci.bus_id) - 1] = '\0';
   gpu.bus_id = normal_bus_id(pci.bus_id).value_or(pci.bus_id);
+  gpu.pci_device_id = pci.pci_device_id >> 16;
   subject = gpu.subject();
   need(nvml.device_name(gpu.handle, gpu.name), subject);
   need(CONFORMANCE_CALL(
@@ -95,6 +96,25 @@ std::vector<NvmlGpu> NvmlGpus::used_by(const CudaInventory& devices) const {
     if (const NvmlGpu* gpu = by_uuid(device.uuid)) used.push_back(*gpu);
   }
   return used;
+}
+
+bool can_read(const Status& status, std::string_view what, const NvmlGpu& gpu) {
+  if (status.ok()) return true;
+  switch (static_cast<nvml::Return>(status.code())) {
+    case nvml::Return::not_supported:
+    case nvml::Return::function_not_found:
+    case nvml::Return::no_permission:
+    case nvml::Return::no_data:
+    case nvml::Return::invalid_argument:  // a value that came with newer releases
+    case nvml::Return::argument_version_mismatch:
+    case nvml::Return::deprecated:
+    case nvml::Return::vgpu_ecc_not_supported:
+      fact(fmt::format("devices.unread.{}.{}", what, gpu.bus_id), status.name());
+      break;
+    default:
+      fail(call_finding(status, gpu.subject()));
+  }
+  return false;
 }
 
 }  // namespace conformance::devices

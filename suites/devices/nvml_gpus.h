@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fixtures/cuda_inventory.h"
@@ -18,6 +19,7 @@ struct NvmlGpu {
   std::string name;
   int major = 0, minor = 0;       ///< compute capability
   unsigned long long memory = 0;  ///< bytes
+  unsigned pci_device_id = 0;     ///< without the vendor, as on the PCI bus
   bool mig = false;               ///< split into instances
 
   Subject subject() const;
@@ -43,5 +45,10 @@ class NvmlGpus {
   std::unique_ptr<NvmlSession> session_;
   std::vector<NvmlGpu> gpus_;
 };
+
+/// A value that NVML may not offer for a GPU: one that it does not support, does not know or does
+/// not tell this user is recorded as unread, and is neither verified nor taken for healthy. Any
+/// other failure is a finding.
+bool can_read(const Status& status, std::string_view what, const NvmlGpu& gpu);
 
 }  // namespace conformance::devices

@@ -119,6 +119,10 @@ int named_gpu(const Machine& machine, const std::vector<int>& order, const std::
     }
     return named;
   }
+  for (const int index : order) {
+    const Gpu& gpu = machine.gpus[static_cast<std::size_t>(index)];
+    if (machine.cuda_knows_mig_names && gpu.mig() && gpu.mig_uuid() == entry) return index;
+  }
   char* end = nullptr;
   const long ordinal = std::strtol(entry.c_str(), &end, 10);
   if (end == entry.c_str() || ordinal < 0 || ordinal >= static_cast<long>(order.size())) return -1;
@@ -137,6 +141,9 @@ Machine read_machine(const nlohmann::json& json, int gpus) {
   object.read("driver_version", machine.driver_version);
   object.read("nvml_version", machine.nvml_version);
   object.read("cuda_driver_version", machine.cuda_driver_version);
+  object.read("cuda_order_fixed", machine.cuda_order_fixed);
+  object.read("cuda_knows_mig_names", machine.cuda_knows_mig_names);
+  object.read("cuda_repeats_devices", machine.cuda_repeats_devices);
 
   nlohmann::json all = nlohmann::json::object();
   nlohmann::json each = nlohmann::json::array();
@@ -190,7 +197,8 @@ Machine read_machine(const nlohmann::json& json, int gpus) {
 
 std::vector<int> visible_gpus(const Machine& machine, const char* device_order, const char* list) {
   std::vector<int> order = machine.cuda_order;
-  if (device_order != nullptr && std::strcmp(device_order, "PCI_BUS_ID") == 0) {
+  if (device_order != nullptr && std::strcmp(device_order, "PCI_BUS_ID") == 0 &&
+      !machine.cuda_order_fixed) {
     std::sort(order.begin(), order.end());
   }
   if (list == nullptr) return order;
@@ -203,7 +211,8 @@ std::vector<int> visible_gpus(const Machine& machine, const char* device_order, 
     entry = first == std::string::npos ? "" : entry.substr(first);
     const int index = named_gpu(machine, order, entry);
     if (index < 0) break;
-    if (std::find(visible.begin(), visible.end(), index) != visible.end()) return {};
+    const bool again = std::find(visible.begin(), visible.end(), index) != visible.end();
+    if (again && !machine.cuda_repeats_devices) return {};
     visible.push_back(index);
   }
   return visible;

@@ -36,6 +36,9 @@ struct Gpu {
   double memory_bytes_per_second() const {
     return 2.0 * memory_clock_khz * 1e3 * (memory_bus_bits / 8.0);
   }
+  /// With MIG on, a GPU stands for its one instance, which bears this name.
+  std::string mig_uuid() const { return "MIG-" + uuid.substr(4); }
+  bool mig() const { return nvml.count("mig_mode") != 0 && nvml.at("mig_mode") == 1; }
   std::string pci_bus_id() const;  ///< "00000000:1b:00.0"
 };
 
@@ -51,8 +54,11 @@ struct Machine {
   std::string nvml_version = "13.580.95.05";
   int cuda_driver_version = 13000;
   std::vector<Gpu> gpus;
-  std::vector<int> cuda_order;  ///< the GPUs that CUDA shows, in its own (fastest first) order
-  std::vector<Link> links;      ///< from * gpus + to
+  std::vector<int> cuda_order;       ///< the GPUs that CUDA shows, in its own (fastest first) order
+  bool cuda_order_fixed = false;     ///< a defect: CUDA_DEVICE_ORDER changes nothing
+  bool cuda_knows_mig_names = true;  ///< a defect if not: MIG-<UUID> selects nothing
+  bool cuda_repeats_devices = false;  ///< a defect: a GPU listed twice is shown twice
+  std::vector<Link> links;            ///< from * gpus + to
 
   const Link& link(int from, int to) const {
     return links[static_cast<std::size_t>(from) * gpus.size() + static_cast<std::size_t>(to)];
