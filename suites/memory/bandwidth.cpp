@@ -42,6 +42,7 @@ std::vector<double> time_copies(void* target, const void* source, std::size_t by
 
 std::vector<double> gigabytes_per_second(std::size_t bytes, const std::vector<double>& seconds) {
   std::vector<double> samples;
+  samples.reserve(seconds.size());
   for (const double time : seconds) samples.push_back(static_cast<double>(bytes) / time / kGiga);
   return samples;
 }
