@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -71,6 +72,17 @@ int runtime_attribute(cudaDeviceAttr attribute, int ordinal) {
   return value;
 }
 
+bool is_named(int number) {
+  return std::any_of(kAttributes.begin(), kAttributes.end(), [&](const Attribute& attribute) {
+    return static_cast<int>(attribute.driver) == number;
+  });
+}
+
+// An attribute bears the same number in both interfaces.
+static_assert(std::all_of(kAttributes.begin(), kAttributes.end(), [](const Attribute& attribute) {
+  return static_cast<int>(attribute.runtime) == static_cast<int>(attribute.driver);
+}));
+
 TEST_F(Attributes, TheDriverApiGivesTheSameValues) {
   claim(
       "cudaDeviceGetAttribute and cuDeviceGetAttribute give the same value for the same attribute",
@@ -127,6 +139,33 @@ TEST_F(Attributes, ThePropertiesGiveTheSameValues) {
     same("PCI domain", cudaDevAttrPciDomainId, properties.pciDomainID);
     same("unified addressing", cudaDevAttrUnifiedAddressing, properties.unifiedAddressing);
     same("copy engines", cudaDevAttrAsyncEngineCount, properties.asyncEngineCount);
+  });
+}
+
+TEST_F(Attributes, NumbersWithoutANameHereGiveTheSameValues) {
+  claim(
+      "cudaDeviceGetAttribute and cuDeviceGetAttribute give the same value for each attribute that "
+      "both know",
+      "CUDA Runtime API: Interactions with the CUDA Driver API; CUDA Driver API: "
+      "CUdevice_attribute");
+  const CudaInventory& devices = require(Devices{1});
+  const DriverTable driver = open_driver_api();
+  for_each_device(devices, [&](const CudaDevice& device) {
+    CUdevice handle = 0;
+    need(CONFORMANCE_CALL(driver.cuDeviceGet(&handle, device.ordinal)), device.ordinal);
+    for (int number = 1; number < CU_DEVICE_ATTRIBUTE_MAX; ++number) {
+      int runtime = 0, other = 0;
+      // A number that one of the two does not answer, such as a reserved one, or one that is newer
+      // than the driver, is no attribute of both.
+      const bool both = cudaDeviceGetAttribute(&runtime, static_cast<cudaDeviceAttr>(number),
+                                               device.ordinal) == cudaSuccess &&
+                        driver.cuDeviceGetAttribute(&other, static_cast<CUdevice_attribute>(number),
+                                                    handle) == CUDA_SUCCESS;
+      cudaGetLastError();  // a refused number would be the next call's "last error"
+      if (!both || is_named(number)) continue;
+      expect_equal(fmt::format("attribute {}", number), runtime, "cuDeviceGetAttribute", other,
+                   device);
+    }
   });
 }
 
