@@ -6,9 +6,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -17,11 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -32,11 +27,13 @@
 #include "ci/report/process.h"
 #include "ci/report/run.h"
 #include "fixtures/child.h"
+#include "fixtures/program.h"
 #include "fixtures/session.h"
 
 namespace conformance {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using report::CannotRun;
 
@@ -169,30 +166,6 @@ void pass_on(std::string_view piece) {
   }
 }
 
-/// Ends what the suite left behind: its children have process groups of their own, and became ours
-/// when it ended, because this process is their subreaper.
-void end_orphans() {
-  // Ending one may make its own children ours, so look until there are none; one that a driver
-  // holds in the kernel cannot be ended, hence the limit.
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  while (std::chrono::steady_clock::now() < give_up) {
-    bool found = false;
-    DIR* processes = ::opendir("/proc");
-    if (processes == nullptr) return;
-    while (const dirent* item = ::readdir(processes)) {
-      const int pid = std::atoi(item->d_name);
-      if (pid <= 0 || report::parent_of(pid) != ::getpid()) continue;
-      ::kill(pid, SIGKILL);
-      found = true;
-    }
-    ::closedir(processes);
-    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-    }
-    if (!found) return;
-    ::usleep(1000);
-  }
-}
-
 struct Request {
   std::string entry;
   std::int64_t limit_seconds = 60;
@@ -214,16 +187,20 @@ int launch(const Request& request) {
 
   EndRequests end_requests;
   // CTest that is killed does not tell its tests; from now on the kernel asks us to end then.
-  if (report::parent_ctest()) ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (report::parent_ctest()) end_with_parent(::getppid(), SIGTERM);
   LaunchJournal journal(folder, run.id, request.entry);
   const std::filesystem::path suite_journal = folder.suite_journal(request.entry);
   empty_journal(suite_journal);
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  report::adopt_orphans();
 
+  // The suite's children have process groups of their own, and a launcher that is killed outright
+  // could not end them: they have a keeper.
   ChildOptions options;
-  options.argv = request.command;
-  options.argv.insert(options.argv.end(), {"--journal", suite_journal.native(), "--run", run.id,
-                                           "--die-with", std::to_string(::getpid())});
+  options.argv = {fs::path(own_executable()).replace_filename("conformance-keep").native(),
+                  "--parent", std::to_string(::getpid()), "--tell", "--"};
+  options.argv.insert(options.argv.end(), request.command.begin(), request.command.end());
+  options.argv.insert(options.argv.end(),
+                      {"--journal", suite_journal.native(), "--run", run.id, "--die-with"});
   options.deadline = std::chrono::seconds(request.limit_seconds);
   options.output_limit = kOutputKept;
   options.merge_streams = true;
@@ -231,7 +208,7 @@ int launch(const Request& request) {
   options.cancelled = [&end_requests] { return end_requests.received().has_value(); };
   journal.start(request.command, std::chrono::seconds(request.limit_seconds));
   const ChildResult result = run_child(options);
-  end_orphans();
+  report::end_children();
 
   using End = ChildResult::End;
   switch (result.end) {
@@ -282,10 +259,5 @@ int run(int argc, char** argv) {
 }  // namespace conformance
 
 int main(int argc, char** argv) {
-  try {
-    return conformance::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "conformance-launch: %s\n", error.what());
-    return conformance::kExitUsage;
-  }
+  return conformance::run_program("conformance-launch", conformance::run, argc, argv);
 }

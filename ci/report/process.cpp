@@ -1,10 +1,16 @@
 #include "ci/report/process.h"
 
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <system_error>
 
+#include <dirent.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -61,6 +67,33 @@ std::optional<ProcessId> parent_ctest() {
     return std::nullopt;
   }
   return find_process(parent);
+}
+
+void adopt_orphans() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+bool signal_children(int signal) {
+  bool any = false;
+  DIR* processes = ::opendir("/proc");
+  if (processes == nullptr) return false;
+  while (const dirent* item = ::readdir(processes)) {
+    const int pid = std::atoi(item->d_name);
+    if (pid <= 0 || parent_of(pid) != ::getpid()) continue;
+    ::kill(pid, signal);
+    any = true;
+  }
+  ::closedir(processes);
+  return any;
+}
+
+void end_children() {
+  // Ending one may make its own children ours, so look until there are none; one that a driver
+  // holds in the kernel cannot be ended, hence the limit.
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (signal_children(SIGKILL) && std::chrono::steady_clock::now() < give_up) {
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    ::usleep(1000);
+  }
 }
 
 std::filesystem::path executable_of(pid_t pid) { return read_proc_link(pid, "exe"); }

@@ -26,6 +26,14 @@ pid_t parent_of(pid_t pid);
 /// The CTest that started this program as one of its tests; nothing if something else started it.
 std::optional<ProcessId> parent_ctest();
 
+/// Makes every descendant whose parent ends a child of this process.
+void adopt_orphans();
+/// Sends a signal to each child of this process. False if there is none.
+bool signal_children(int signal);
+/// Kills the children of this process, and those that become its children by that, for a few
+/// seconds at most.
+void end_children();
+
 /// The file that a process runs; empty if it cannot be told.
 std::filesystem::path executable_of(pid_t pid);
 /// The folder a process works in; empty if it cannot be told.

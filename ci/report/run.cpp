@@ -111,21 +111,18 @@ bool uses_preset(const std::vector<std::string>& arguments) {
   });
 }
 
-/// A folder of our own, removed at the end.
+/// A folder of our own, removed at the end. It has a fixed name, so that the next run removes what
+/// a killed one left.
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "conformance-XXXXXX").native();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      throw fs::filesystem_error("mkdtemp", pattern,
-                                 std::error_code(errno, std::generic_category()));
-    }
-    path_ = pattern;
+  explicit TemporaryFolder(fs::path path) : path_(std::move(path)) {
+    fs::remove_all(path_);
+    fs::create_directory(path_);
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
   ~TemporaryFolder() {
-    std::error_code ignored;  // a folder left in /tmp does no harm
+    std::error_code ignored;  // a folder left there does no harm
     fs::remove_all(path_, ignored);
   }
   const fs::path& path() const { return path_; }
@@ -202,15 +199,15 @@ fs::path tested_folder_of(const ProcessId& ctest) {
 /// Asks CTest itself what it will run: the same CTest, with the same arguments, only listing. It
 /// lists from a folder of its own, because even a listing writes to the log of the folder it is
 /// in, which the running CTest has open.
-std::optional<std::vector<SelectedEntry>> ask_ctest(const ProcessId& ctest,
-                                                    const fs::path& source) {
+std::optional<std::vector<SelectedEntry>> ask_ctest(const ProcessId& ctest, const fs::path& source,
+                                                    const Folder& folder) {
   if (std::getenv(kListingVariable) != nullptr) return std::nullopt;
   const fs::path program = executable_of(ctest.pid);
   const fs::path tested = tested_folder_of(ctest);
   const auto arguments = listing_arguments(arguments_of(ctest.pid));
   if (program.empty() || tested.empty() || !arguments) return std::nullopt;
   try {
-    const TemporaryFolder listing;
+    const TemporaryFolder listing(folder.root / ".listing");
     write_file(listing.path() / "CTestTestfile.cmake",
                fmt::format("subdirs({})\n", quoted(tested)));
     const fs::path memory = fs::path("Testing") / "Temporary";
@@ -305,7 +302,7 @@ Run begin_run(const Folder& folder, const fs::path& source, bool select_nothing)
   if (select_nothing) {
     run.selection.emplace();
   } else if (run.ctest) {
-    run.selection = ask_ctest(*run.ctest, source);
+    run.selection = ask_ctest(*run.ctest, source, folder);
   }
   run.level = environment("CONFORMANCE_LEVEL", level_of(run.selection));
   run.cuda_origin = environment("CONFORMANCE_CUDA_ORIGIN", "nix");

@@ -10,6 +10,7 @@
 
 #include "fixtures/child_task.h"
 #include "fixtures/cuda_inventory.h"
+#include "fixtures/deadline.h"
 #include "fixtures/test.h"
 #include "suites/devices/findings.h"
 
@@ -39,7 +40,7 @@ int list_devices(std::span<const std::string> /*arguments*/) {
 Listed listed_by_a_process(const Environment& environment) {
   ChildOptions options = child_task("list-devices");
   options.environment = environment;
-  options.deadline = std::chrono::seconds(40);
+  options.deadline = deadline_of(std::chrono::seconds(40));
   const ChildResult child = run_child(options);
   const auto answer = nlohmann::json::parse(child.output, nullptr, /*allow_exceptions=*/false);
   if (!child.succeeded() || !answer.is_object() || !answer.contains("code") ||

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fixtures/child_task.h"
+#include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
 #include "kernels/launch_probe.h"
 #include "kernels/pattern.h"
@@ -251,7 +252,7 @@ void require_shareable(const CudaInventory& devices) {
 /// Lets a child process lose its context on `device`, and checks what the child saw.
 void lose_a_context(const CudaDevice& device) {
   ChildOptions options = child_task("illegal-store", {std::to_string(device.ordinal)});
-  options.deadline = std::chrono::seconds(45);
+  options.deadline = deadline_of(std::chrono::seconds(45));
   // The fault is meant: no debugger or core dump is to be woken by it.
   options.environment["CUDA_ENABLE_COREDUMP_ON_EXCEPTION"] = std::nullopt;
   const ChildResult child = run_child(options);

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "ci/report/folder.h"
@@ -68,6 +70,15 @@ class EndToEnd : public testing::Test {
     std::vector<std::string> argv{CTEST_PROGRAM, "--test-dir", DUMMY_BUILD, "--output-on-failure"};
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     return run_child(with_environment(std::move(argv), fault));
+  }
+  /// While one of the build's files is away.
+  ChildResult ctest_without(const char* name) const {
+    const fs::path file = fs::path(DUMMY_BUILD) / name;
+    const fs::path away = fs::path(DUMMY_BUILD) / fmt::format("{}.away", name);
+    fs::rename(file, away);
+    ChildResult run = ctest();
+    fs::rename(away, file);
+    return run;
   }
   ChildResult report(std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), REPORT_PROGRAM);
@@ -173,12 +184,7 @@ TEST_F(EndToEnd, AProcessThatAbortsBeforeItsJournalIsNamed) {
 }
 
 TEST_F(EndToEnd, AMissingLibraryIsNamedWithTheLoadersWords) {
-  const fs::path library = fs::path(DUMMY_BUILD) / "libneeded.so";
-  const fs::path away = fs::path(DUMMY_BUILD) / "libneeded.so.away";
-  fs::rename(library, away);
-  const ChildResult run = ctest();
-  fs::rename(away, library);
-  EXPECT_FALSE(run.succeeded());
+  EXPECT_FALSE(ctest_without("libneeded.so").succeeded());
   EXPECT_EQ(outcome("middle.Gate.Passes"), "error");
   EXPECT_EQ(outcome("upper.Gate.Passes"), "blocked");
   EXPECT_EQ(first_code(), "suite.did-not-start");
@@ -187,11 +193,7 @@ TEST_F(EndToEnd, AMissingLibraryIsNamedWithTheLoadersWords) {
 }
 
 TEST_F(EndToEnd, ASuiteThatIsNotBuiltIsNamed) {
-  const fs::path program = fs::path(DUMMY_BUILD) / "conformance_upper";
-  const fs::path away = fs::path(DUMMY_BUILD) / "conformance_upper.away";
-  fs::rename(program, away);
-  const ChildResult run = ctest();
-  fs::rename(away, program);
+  const ChildResult run = ctest_without("conformance_upper");
   EXPECT_FALSE(run.succeeded());
   EXPECT_EQ(outcome("upper.Gate.Passes"), "error");
   EXPECT_EQ(first_code(), "suite.did-not-start") << results() << run.output;
@@ -287,7 +289,8 @@ TEST_F(EndToEnd, AKilledCTestTakesItsTestsWithIt) {
     if (suite != 0 || left == std::string::npos || output.find('\n', left) == output.npos) return;
     grandchild = std::stoi(output.substr(left + 5));
     suite = parent_of(grandchild);
-    ::kill(parent_of(parent_of(suite)), SIGKILL);
+    const pid_t launcher = parent_of(parent_of(suite));
+    ::kill(parent_of(launcher), SIGKILL);
   };
   EXPECT_FALSE(run_child(options).succeeded());
   ASSERT_NE(suite, 0);
@@ -335,8 +338,9 @@ TEST_F(EndToEnd, WhatIsNotUnderstoodExitsWithTwo) {
 /// A launcher with a hanging suite under it, the way CTest starts it.
 class KilledLauncher : public EndToEnd {
  protected:
-  /// Sends `signal` to the launcher once its suite hangs; what the launcher then did.
-  ChildResult kill_launcher_with(int signal) {
+  /// Calls `strike` with the launcher and the suite's keeper once the suite hangs; what the
+  /// launcher then did.
+  ChildResult launch_and(const std::function<void(pid_t launcher, pid_t keeper)>& strike) {
     EXPECT_EQ(report({"begin"}).code, 0);
     ChildOptions options =
         with_environment({LAUNCH_PROGRAM, "--entry", "base.Linger", "--timeout", "100", "--",
@@ -349,7 +353,8 @@ class KilledLauncher : public EndToEnd {
       if (suite != 0 || left == std::string::npos || output.find('\n', left) == output.npos) return;
       grandchild = std::stoi(output.substr(left + 5));
       suite = parent_of(grandchild);
-      ::kill(parent_of(suite), signal);
+      const pid_t keeper = parent_of(suite);
+      strike(parent_of(keeper), keeper);
     };
     return run_child(options);
   }
@@ -361,7 +366,7 @@ class KilledLauncher : public EndToEnd {
 TEST_F(KilledLauncher, AskedToEndItEndsEveryProcessAndSaysSo) {
   for (const int signal : {SIGTERM, SIGINT}) {
     suite = 0;
-    const ChildResult launcher = kill_launcher_with(signal);
+    const ChildResult launcher = launch_and([&](pid_t pid, pid_t) { ::kill(pid, signal); });
     EXPECT_EQ(launcher.end, ChildResult::End::exited);
     EXPECT_EQ(launcher.code, 1);
     ASSERT_NE(suite, 0);
@@ -379,12 +384,31 @@ TEST_F(KilledLauncher, AskedToEndItEndsEveryProcessAndSaysSo) {
   }
 }
 
-TEST_F(KilledLauncher, KilledOutrightItTakesTheSuiteWithIt) {
-  const ChildResult launcher = kill_launcher_with(SIGKILL);
+TEST_F(KilledLauncher, KilledOutrightItTakesEveryProcessWithIt) {
+  const ChildResult launcher = launch_and([](pid_t pid, pid_t) { ::kill(pid, SIGKILL); });
   EXPECT_EQ(launcher.end, ChildResult::End::signalled);
   ASSERT_NE(suite, 0);
+  EXPECT_TRUE(eventually([&] { return !runs(suite) && !runs(grandchild); }));
+}
+
+TEST_F(KilledLauncher, WithoutItsKeeperItEndsEveryProcess) {
+  const ChildResult launcher = launch_and([](pid_t, pid_t keeper) { ::kill(keeper, SIGKILL); });
+  EXPECT_EQ(launcher.end, ChildResult::End::exited);
+  EXPECT_EQ(launcher.code, 1);
+  ASSERT_NE(suite, 0);
+  EXPECT_FALSE(runs(suite));
+  EXPECT_FALSE(runs(grandchild));
+}
+
+TEST_F(KilledLauncher, KilledWithItsKeeperItStillTakesTheSuiteWithIt) {
+  launch_and([](pid_t pid, pid_t keeper) {
+    ::kill(keeper, SIGSTOP);
+    ::kill(pid, SIGKILL);
+    ::kill(keeper, SIGKILL);
+  });
+  ASSERT_NE(suite, 0);
   EXPECT_TRUE(eventually([&] { return !runs(suite); }));
-  ::kill(grandchild, SIGKILL);  // it was told to outlive its parent
+  ::kill(grandchild, SIGKILL);  // it was told to outlive its parent, and nobody is left to end it
 }
 
 class GateScript : public EndToEnd {

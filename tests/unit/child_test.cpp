@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace conformance {
@@ -51,6 +52,21 @@ TEST(Child, AnArgumentWithANulIsRefused) {
   ChildOptions options;
   options.argv = {"echo", std::string("a\0b", 3)};
   EXPECT_EQ(run_child(options).end, End::not_started);
+}
+
+TEST(Child, TheProcessorTimeAndMemoryOfDescendantsCount) {
+  const ChildResult result =
+      run_child(shell("sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'; true"));
+  EXPECT_GT(result.cpu_seconds, 0.02);
+  EXPECT_LT(result.cpu_seconds, result.seconds + 0.05);
+  EXPECT_GT(result.peak_bytes, 100'000U);
+  EXPECT_LT(result.peak_bytes, 100'000'000U);
+}
+
+TEST(Child, AProcessAboveItsProcessorTimeIsKilled) {
+  ChildOptions options = shell("sh -c 'while :; do :; done'; echo $?");
+  options.cpu_limit = std::chrono::seconds(1);
+  EXPECT_EQ(run_child(options).output, fmt::format("{}\n", 128 + SIGKILL));
 }
 
 TEST(Child, ADeadlineEndsTheChildAndItsChildren) {

@@ -56,6 +56,9 @@ inline void dummy_test() {
     for (;;) ::pause();
   }
   if (is_faulty("skip", name)) conformance::skip("told to skip");
+  if (is_faulty("skip-silently", name)) GTEST_SKIP();
+  if (is_faulty("verify-nothing", name)) return;
+  if (is_faulty("fail-silently", name)) FAIL() << "told to fail";
   if (is_faulty("fail", name)) {
     conformance::fail_and_end(
         conformance::Finding(broken, conformance::host_subject(), "told to fail"));
