@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -24,17 +23,21 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "ci/report/folder.h"
 #include "fixtures/child.h"
 #include "fixtures/driver_table.h"
 #include "fixtures/library.h"
+#include "fixtures/program.h"
 #include "tests/hardware/fault.h"
+#include "tests/support/suite_run.h"
 
 namespace conformance::hardware {
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
-using Environment = std::map<std::string, std::optional<std::string>>;
+using report::read_file;
+using support::Environment;
 
 /// Why a case cannot run on this host.
 class Unable : public std::runtime_error {
@@ -65,22 +68,6 @@ struct Case {
   /// Outcome -> the tests that must have it, all of them; "driver.Versions.*" stands for a suite.
   std::map<std::string, std::vector<std::string>> outcomes;
 };
-
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error(fmt::format("cannot read {}", path.native()));
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-void write_file(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) throw std::runtime_error(fmt::format("cannot write {}", path.native()));
-}
 
 std::string inherited(const char* name) {
   const char* const value = std::getenv(name);
@@ -349,34 +336,11 @@ void judge(const Case& it, const Json& results, const fs::path& fired_file, Resu
   }
 }
 
-std::string quoted(const fs::path& path) {
-  std::string result = "\"";
-  for (const char c : path.native()) {
-    if (c == '"' || c == '\\' || c == '$') result += '\\';
-    result += c;
-  }
-  return result + '"';
-}
-
-/// The text of a test file that has all entries of the build.
-std::string test_files(const Place& place) {
-  std::string text = fmt::format("include({})\n", quoted(place.build / "ci/CTestTestfile.cmake"));
-  for (const fs::directory_entry& layer : fs::directory_iterator(place.build / "suites")) {
-    const fs::path file = layer.path() / "CTestTestfile.cmake";
-    std::error_code error;
-    if (fs::is_regular_file(file, error)) text += fmt::format("include({})\n", quoted(file));
-  }
-  return text;
-}
-
 void run(const Case& it, const Place& place, Result& result) {
   const fs::path folder = place.work / it.name;
   fs::remove_all(folder);
   fs::create_directories(folder);
-  // CTest writes beside its test files, so this run gets a folder of its own. The build's files are
-  // included rather than made subfolders: CTest would change into those to start their tests, and
-  // the report, which asks where CTest is, could meet it there.
-  write_file(folder / "ctest/CTestTestfile.cmake", test_files(place));
+  support::write_test_files(folder / "ctest", support::suite_test_files(place.build));
   ChildOptions child;
   child.argv = {CTEST_PROGRAM,
                 "--test-dir",
@@ -403,7 +367,7 @@ void run(const Case& it, const Place& place, Result& result) {
         (others.empty() ? "" : ":" + others);
   }
   const ChildResult ran = run_child(child);
-  write_file(folder / "ctest.log", ran.output);
+  support::write_scratch(folder / "ctest.log", ran.output);
   if (ran.end != ChildResult::End::exited || !fs::exists(folder / "report/results.json")) {
     result.problems.push_back(fmt::format("ctest {}, and left no results", ran.describe()));
   } else {
@@ -503,10 +467,6 @@ int run_all(int argc, char** argv) {
 }  // namespace conformance::hardware
 
 int main(int argc, char** argv) {
-  try {
-    return conformance::hardware::run_all(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "conformance-hardware: {}\n", error.what());
-    return 2;
-  }
+  return conformance::run_program("conformance-hardware", conformance::hardware::run_all, argc,
+                                  argv);
 }

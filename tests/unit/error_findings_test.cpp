@@ -1,7 +1,8 @@
 #include "fixtures/error_findings.h"
 
+#include <map>
 #include <set>
-#include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -9,19 +10,18 @@ namespace conformance {
 namespace {
 
 TEST(ErrorFindings, EachKnownCodeHasItsOwnCause) {
-  EXPECT_EQ(kind_of_runtime_error(34).code, "runtime.stub-library");
-  EXPECT_EQ(kind_of_runtime_error(35).code, "runtime.insufficient-driver");
-  EXPECT_EQ(kind_of_runtime_error(36).code, "runtime.newer-driver-needed");
-  EXPECT_EQ(kind_of_runtime_error(46).code, "runtime.devices-unavailable");
-  EXPECT_EQ(kind_of_runtime_error(100).code, "devices.none-visible");
-  EXPECT_EQ(kind_of_runtime_error(209).code, "runtime.no-kernel-image");
-  EXPECT_EQ(kind_of_runtime_error(214).code, "runtime.ecc-uncorrectable");
-  EXPECT_EQ(kind_of_runtime_error(221).code, "runtime.jit-compiler-missing");
-  EXPECT_EQ(kind_of_runtime_error(222).code, "runtime.unsupported-ptx");
-  EXPECT_EQ(kind_of_runtime_error(802).code, "runtime.system-not-ready");
-  EXPECT_EQ(kind_of_runtime_error(803).code, "runtime.driver-mismatch");
-  EXPECT_EQ(kind_of_runtime_error(804).code, "runtime.compat-not-supported");
-  EXPECT_EQ(kind_of_runtime_error(999).code, "runtime.unknown-error");
+  const std::map<int, std::string_view> expected{
+      {34, "runtime.stub-library"},        {35, "runtime.insufficient-driver"},
+      {36, "runtime.newer-driver-needed"}, {46, "runtime.devices-unavailable"},
+      {100, "devices.none-visible"},       {209, "runtime.no-kernel-image"},
+      {214, "runtime.ecc-uncorrectable"},  {221, "runtime.jit-compiler-missing"},
+      {222, "runtime.unsupported-ptx"},    {802, "runtime.system-not-ready"},
+      {803, "runtime.driver-mismatch"},    {804, "runtime.compat-not-supported"},
+      {999, "runtime.unknown-error"},
+  };
+  for (const auto& [error, code] : expected) {
+    EXPECT_EQ(kind_of_runtime_error(error).code, code) << error;
+  }
 }
 
 TEST(ErrorFindings, AnyOtherCodeIsACallThatFailed) {

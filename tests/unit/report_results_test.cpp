@@ -137,6 +137,12 @@ class ReportResults : public testing::Test {
       add(gate, JournalText(gate).passed("A").process_end(0), launch(gate, "exited", 0));
     }
   }
+  /// What is made of a run in which the gates passed and memory.Copy left this.
+  Json judge_copy(const JournalText& journal, const std::string& launched) {
+    add_passed_gates();
+    add("memory.Copy", journal, launched);
+    return judge(records);
+  }
   static JournalText all_passed() {
     return JournalText("memory.Copy").passed("A").passed("B").passed("C").process_end(0);
   }
@@ -163,9 +169,7 @@ class ReportResults : public testing::Test {
 };
 
 TEST_F(ReportResults, WhereEverythingPassedIsConformant) {
-  add_passed_gates();
-  add("memory.Copy", all_passed(), launch("memory.Copy", "exited", 0));
-  const Json results = judge(records);
+  const Json results = judge_copy(all_passed(), launch("memory.Copy", "exited", 0));
   EXPECT_EQ(results["verdict"], "conformant");
   EXPECT_EQ(results["counts"]["passed"], 5);
   EXPECT_TRUE(results["first_finding"].is_null());
@@ -173,9 +177,7 @@ TEST_F(ReportResults, WhereEverythingPassedIsConformant) {
 }
 
 TEST_F(ReportResults, EntriesAboveTheLevelAreNotSelected) {
-  add_passed_gates();
-  add("memory.Copy", all_passed(), launch("memory.Copy", "exited", 0));
-  const Json results = judge(records);
+  const Json results = judge_copy(all_passed(), launch("memory.Copy", "exited", 0));
   EXPECT_EQ(results["entries"].back()["outcome"], "not-selected");
   EXPECT_EQ(outcome(results, "memory.Soak.A"), "not listed");
 }
@@ -245,10 +247,8 @@ TEST_F(ReportResults, TheFindingOfTheLowestLayerComesFirst) {
 }
 
 TEST_F(ReportResults, ATestThatDidNotEndHasCrashedAndBlocksTheRest) {
-  add_passed_gates();
-  add("memory.Copy", JournalText("memory.Copy").passed("A").start("B"),
-      launch("memory.Copy", "signalled", 11, "last words"));
-  const Json results = judge(records);
+  const Json results = judge_copy(JournalText("memory.Copy").passed("A").start("B"),
+                                  launch("memory.Copy", "signalled", 11, "last words"));
   EXPECT_EQ(outcome(results, "memory.Copy.A"), "passed");
   EXPECT_EQ(outcome(results, "memory.Copy.B"), "crashed");
   EXPECT_EQ(outcome(results, "memory.Copy.C"), "blocked");
@@ -259,10 +259,8 @@ TEST_F(ReportResults, ATestThatDidNotEndHasCrashedAndBlocksTheRest) {
 }
 
 TEST_F(ReportResults, ATestAtTheLimitHasTimedOut) {
-  add_passed_gates();
-  add("memory.Copy", JournalText("memory.Copy").passed("A").start("B"),
-      launch("memory.Copy", "timed-out", 0));
-  const Json results = judge(records);
+  const Json results = judge_copy(JournalText("memory.Copy").passed("A").start("B"),
+                                  launch("memory.Copy", "timed-out", 0));
   EXPECT_EQ(outcome(results, "memory.Copy.B"), "timed-out");
   EXPECT_EQ(first_code(results), "suite.timed-out");
 }
@@ -290,21 +288,18 @@ TEST_F(ReportResults, AProcessWithoutAJournalDidNotStart) {
 }
 
 TEST_F(ReportResults, ACrashBeforeTheFirstTestIsACrash) {
-  add_passed_gates();
-  add("memory.Copy", JournalText("memory.Copy"), launch("memory.Copy", "signalled", 6));
-  EXPECT_EQ(outcome(judge(records), "memory.Copy.A"), "crashed");
+  const Json results =
+      judge_copy(JournalText("memory.Copy"), launch("memory.Copy", "signalled", 6));
+  EXPECT_EQ(outcome(results, "memory.Copy.A"), "crashed");
 }
 
 TEST_F(ReportResults, AnAbandonedProcessBlocksWhatItDidNotRun) {
-  add_passed_gates();
-  add("memory.Copy",
-      JournalText("memory.Copy")
-          .start("A")
-          .finding("A", "runtime.context-lost")
-          .end("A", "failed")
-          .process_end(1, "runtime.context-lost: lost"),
-      launch("memory.Copy", "exited", 1));
-  const Json results = judge(records);
+  const Json results = judge_copy(JournalText("memory.Copy")
+                                      .start("A")
+                                      .finding("A", "runtime.context-lost")
+                                      .end("A", "failed")
+                                      .process_end(1, "runtime.context-lost: lost"),
+                                  launch("memory.Copy", "exited", 1));
   EXPECT_EQ(outcome(results, "memory.Copy.A"), "failed");
   EXPECT_EQ(outcome(results, "memory.Copy.C"), "blocked");
   EXPECT_EQ(blocked_by(results, "memory.Copy.C"), "memory.Copy.A");
@@ -312,18 +307,14 @@ TEST_F(ReportResults, AnAbandonedProcessBlocksWhatItDidNotRun) {
 }
 
 TEST_F(ReportResults, ATestThatAnOrderlyProcessDidNotRunIsAnError) {
-  add_passed_gates();
-  add("memory.Copy", JournalText("memory.Copy").passed("A").passed("B").process_end(0),
-      launch("memory.Copy", "exited", 0));
-  const Json results = judge(records);
+  const Json results = judge_copy(JournalText("memory.Copy").passed("A").passed("B").process_end(0),
+                                  launch("memory.Copy", "exited", 0));
   EXPECT_EQ(outcome(results, "memory.Copy.C"), "error");
   EXPECT_EQ(first_code(results), "suite.no-record");
 }
 
 TEST_F(ReportResults, ACrashAfterTheLastTestIsNotConformant) {
-  add_passed_gates();
-  add("memory.Copy", all_passed(), launch("memory.Copy", "signalled", 11));
-  const Json results = judge(records);
+  const Json results = judge_copy(all_passed(), launch("memory.Copy", "signalled", 11));
   EXPECT_EQ(results["verdict"], "not-conformant");
   EXPECT_EQ(outcome(results, "memory.Copy.C"), "crashed");
 }
@@ -335,35 +326,29 @@ TEST_F(ReportResults, AnExitCodeThatContradictsTheTestsIsNotConformant) {
 }
 
 TEST_F(ReportResults, SlowIsNotConformantAndIsNoFailure) {
-  add_passed_gates();
-  add("memory.Copy",
-      JournalText("memory.Copy")
-          .passed("A")
-          .passed("B")
-          .start("C")
-          .verified("C")
-          .figure("C", 0.5)
-          .finding("C", "memory.slow")
-          .end("C", "slow")
-          .process_end(1),
-      launch("memory.Copy", "exited", 1));
-  const Json results = judge(records);
+  const Json results = judge_copy(JournalText("memory.Copy")
+                                      .passed("A")
+                                      .passed("B")
+                                      .start("C")
+                                      .verified("C")
+                                      .figure("C", 0.5)
+                                      .finding("C", "memory.slow")
+                                      .end("C", "slow")
+                                      .process_end(1),
+                                  launch("memory.Copy", "exited", 1));
   EXPECT_EQ(outcome(results, "memory.Copy.C"), "slow");
   EXPECT_EQ(results["verdict"], "not-conformant");
   EXPECT_EQ(results["counts"]["failed"], 0);
 }
 
 TEST_F(ReportResults, SkipsKeepTheirReasonAndDoNotFailTheRun) {
-  add_passed_gates();
-  add("memory.Copy",
-      JournalText("memory.Copy")
-          .passed("A")
-          .start("B")
-          .end("B", "skipped", "needs 2 GPUs")
-          .passed("C")
-          .process_end(0),
-      launch("memory.Copy", "exited", 0));
-  const Json results = judge(records);
+  const Json results = judge_copy(JournalText("memory.Copy")
+                                      .passed("A")
+                                      .start("B")
+                                      .end("B", "skipped", "needs 2 GPUs")
+                                      .passed("C")
+                                      .process_end(0),
+                                  launch("memory.Copy", "exited", 0));
   EXPECT_EQ(results["verdict"], "conformant");
   EXPECT_NE(table(results, "/r", false).find("memory.Copy.B: needs 2 GPUs"), std::string::npos);
   EXPECT_NE(junit(results).find("<skipped message=\"needs 2 GPUs\"/>"), std::string::npos);
@@ -394,16 +379,13 @@ TEST_F(ReportResults, AnEmptySelectionIsNotConformant) {
 }
 
 TEST_F(ReportResults, APassWithoutAnythingVerifiedIsAFailure) {
-  add_passed_gates();
-  add("memory.Copy",
-      JournalText("memory.Copy")
-          .start("A")
-          .end("A", "passed")
-          .passed("B")
-          .passed("C")
-          .process_end(0),
-      launch("memory.Copy", "exited", 0));
-  const Json results = judge(records);
+  const Json results = judge_copy(JournalText("memory.Copy")
+                                      .start("A")
+                                      .end("A", "passed")
+                                      .passed("B")
+                                      .passed("C")
+                                      .process_end(0),
+                                  launch("memory.Copy", "exited", 0));
   EXPECT_EQ(outcome(results, "memory.Copy.A"), "failed");
   EXPECT_EQ(first_code(results), "suite.nothing-verified");
 }
@@ -473,19 +455,16 @@ TEST_F(ReportResults, CountsThatOverflowStayLarge) {
 }
 
 TEST_F(ReportResults, AFigureThatIsNoNumberIsKept) {
-  add_passed_gates();
-  add("memory.Copy",
-      JournalText("memory.Copy")
-          .passed("A")
-          .passed("B")
-          .start("C")
-          .verified("C")
-          .figure("C", nullptr)
-          .finding("C", "memory.slow")
-          .end("C", "slow")
-          .process_end(1),
-      launch("memory.Copy", "exited", 1));
-  const Json results = judge(records);
+  const Json results = judge_copy(JournalText("memory.Copy")
+                                      .passed("A")
+                                      .passed("B")
+                                      .start("C")
+                                      .verified("C")
+                                      .figure("C", nullptr)
+                                      .finding("C", "memory.slow")
+                                      .end("C", "slow")
+                                      .process_end(1),
+                                  launch("memory.Copy", "exited", 1));
   EXPECT_TRUE(results["warnings"].empty()) << results["warnings"];
   EXPECT_FALSE(junit(results).empty());
   EXPECT_FALSE(table(results, "/r", false).empty());

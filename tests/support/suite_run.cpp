@@ -1,0 +1,50 @@
+#include "tests/support/suite_run.h"
+
+#include <fstream>
+#include <stdexcept>
+#include <system_error>
+
+#include <fmt/format.h>
+
+namespace conformance::support {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A path as a quoted argument in CTest's language.
+std::string quoted(const fs::path& path) {
+  std::string result = "\"";
+  for (const char c : path.native()) {
+    if (c == '"' || c == '\\' || c == '$') result += '\\';
+    result += c;
+  }
+  return result + '"';
+}
+
+}  // namespace
+
+void write_scratch(const fs::path& path, std::string_view text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  if (!file) throw std::runtime_error(fmt::format("cannot write {}", path.native()));
+}
+
+void write_test_files(const fs::path& folder, const std::vector<fs::path>& files) {
+  std::string text;
+  for (const fs::path& file : files) text += fmt::format("include({})\n", quoted(file));
+  write_scratch(folder / "CTestTestfile.cmake", text);
+}
+
+std::vector<fs::path> suite_test_files(const fs::path& build) {
+  std::vector<fs::path> files{build / "ci/CTestTestfile.cmake"};
+  for (const fs::directory_entry& layer : fs::directory_iterator(build / "suites")) {
+    const fs::path file = layer.path() / "CTestTestfile.cmake";
+    std::error_code error;
+    if (fs::is_regular_file(file, error)) files.push_back(file);
+  }
+  return files;
+}
+
+}  // namespace conformance::support
