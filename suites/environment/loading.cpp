@@ -76,7 +76,6 @@ TEST_F(Loading, TheSuitesLoadOneOfEachCudaLibrary) {
       "A program that was linked against the toolkit loads one version of each library, from there",
       "CUDA Installation Guide for Linux: Post-installation Actions");
   const Toolkit found = toolkit();
-  const Settings& settings = Session::current().settings();
   static constexpr std::array<std::string_view, 4> kStems{"libcudart", "libcublas", "libcublasLt",
                                                           "libnccl"};
   // By stem: the file that is loaded, with links followed. It must be the same in every program.
@@ -97,9 +96,8 @@ TEST_F(Loading, TheSuitesLoadOneOfEachCudaLibrary) {
                                               fmt::format("{} loads {}, but another load is {}",
                                                           program, file, first->second),
                                               {{"one", first->second}, {"other", file}}));
-        // NCCL may come from the distribution where a toolkit from anywhere is allowed; the
-        // simulator's libraries lie outside of the toolkit on purpose.
-        const bool must_be_inside = !settings.simulated && !(any_origin() && stem == "libnccl");
+        // NCCL may come from the distribution where a toolkit from anywhere is allowed.
+        const bool must_be_inside = !(any_origin() && stem == "libnccl");
         std::vector<ToolkitLibrary> own = found.libraries(stem);
         const bool inside = lies_in(file, found.root()) ||
                             std::any_of(own.begin(), own.end(), [&file](const ToolkitLibrary& l) {

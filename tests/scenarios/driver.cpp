@@ -5,13 +5,13 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdint>
+#include <cmath>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -22,23 +22,36 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include <gnu/lib-names.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "ci/report/folder.h"
 #include "fixtures/child.h"
+#include "fixtures/library.h"
+#include "fixtures/program.h"
 #include "tests/scenarios/scenario.h"
+#include "tests/support/suite_run.h"
 
 namespace conformance::scenarios {
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+using report::read_file;
+using support::Environment;
+using support::write_scratch;
+
+/// What the waits of the suites are multiplied by (fixtures/deadline.h): simulated work is small,
+/// and whoever hangs is to be given up soon.
+constexpr double kDeadlineScale = 0.25;
 
 struct Options {
   std::vector<std::string> files;
@@ -48,8 +61,9 @@ struct Options {
   std::string ctest;
   std::string work;
   std::string coverage;
-  std::string known_gaps;
   unsigned jobs = 1;
+  std::size_t memory_mib = 4096;
+  double slowdown = 1;
   std::string scenario;              ///< of `exec`
   std::vector<std::string> command;  ///< of `exec`
 };
@@ -60,6 +74,8 @@ struct Outcome {
   std::set<std::string> failed;    ///< tests this scenario failed, as expected and seen
   std::set<std::string> findings;  ///< codes it produced
   double seconds = 0;
+  double cpu_seconds = 0;
+  std::size_t peak_mib = 0;  ///< of its largest process
 };
 
 /// What the build holds: every test, by layer, and every finding code.
@@ -68,25 +84,9 @@ struct Catalogue {
   std::set<std::string> findings;
 };
 
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error(fmt::format("cannot read {}", path.string()));
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-void write_file(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) throw std::runtime_error(fmt::format("cannot write {}", path.string()));
-}
-
-Catalogue read_catalogue(const fs::path& build) {
+Catalogue read_catalogue(const fs::path& manifests) {
   Catalogue catalogue;
-  for (const fs::directory_entry& entry : fs::directory_iterator(build / "manifest")) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(manifests)) {
     if (entry.path().extension() != ".json") continue;
     const Json manifest = Json::parse(read_file(entry.path()));
     for (const Json& group : manifest.at("entries")) {
@@ -126,11 +126,15 @@ void replace_all(std::string& text, const std::string& name, const std::string& 
   }
 }
 
-/// Removes, writes and links as the scenario says, and insists that each step changes something: a
-/// fault that was there before is no fault.
+/// The file of the C library that this process, and any other, has loaded.
+std::string c_library() { return Library::open(LIBC_SO).real_path(); }
+
+/// Removes, writes, links and copies as the scenario says, and insists that each step changes
+/// something: a fault that was there before is no fault.
 void apply(const FileEdits& edits, const fs::path& root, const fs::path& work) {
   const auto resolve = [&](std::string text) {
     replace_all(text, "@WORK@", work.string());
+    replace_all(text, "@LIBC@", c_library());
     return text;
   };
   for (const std::string& path : edits.remove) {
@@ -144,13 +148,22 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work) {
       throw std::runtime_error(fmt::format("{} holds that text already", target.string()));
     }
     fs::remove(target);  // never through a link into the toolkit
-    write_file(target, resolve(text));
+    write_scratch(target, resolve(text));
   }
   for (const auto& [path, target] : edits.link) {
     const fs::path link = root / path;
     fs::create_directories(link.parent_path());
     fs::remove_all(link);
     fs::create_symlink(resolve(target), link);
+  }
+  for (const auto& [path, source] : edits.copy) {
+    const fs::path target = root / path;
+    if (fs::exists(target) && read_file(target) == read_file(resolve(source))) {
+      throw std::runtime_error(fmt::format("{} is a copy of that already", target.string()));
+    }
+    fs::create_directories(target.parent_path());
+    fs::remove(target);
+    fs::copy_file(resolve(source), target);
   }
 }
 
@@ -204,34 +217,19 @@ void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& o
   }
 }
 
-std::string quoted(const std::string& text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\' || c == '$') result += '\\';
-    result += c;
-  }
-  return result + '"';
-}
-
-/// A test file for CTest with every entry of the build. CTest writes beside its test files, so each
-/// run gets one of its own; the build's are included, since CTest would change into subfolders.
-std::string test_files(const Options& options) {
-  std::string text =
-      fmt::format("include({})\n", quoted(options.build + "/ci/CTestTestfile.cmake"));
-  for (const fs::directory_entry& layer : fs::directory_iterator(options.build + "/suites")) {
-    const fs::path file = layer.path() / "CTestTestfile.cmake";
-    if (fs::is_regular_file(file)) text += fmt::format("include({})\n", quoted(file.string()));
-  }
-  return text;
-}
-
-using Environment = std::map<std::string, std::optional<std::string>>;
+/// Where ci.Project, a test of this build, builds the dummy suites.
+fs::path dummy_build(const Options& options) { return options.build + "/tests/ci/project"; }
 
 /// Makes the scenario's host, driver, toolkit and test file under `work`, which must not exist, and
 /// yields the environment in which the suites meet them.
 Environment prepare(const Scenario& scenario, const fs::path& work, const Options& options) {
-  fs::create_directories(work);
-  write_file(work / "machine.json", scenario.machine_text);
+  // What a killed program leaves in its folder for temporary files stays in the build.
+  fs::create_directories(work / "tmp");
+  if (scenario.dummy) {
+    support::write_test_files(work / "ctest", {dummy_build(options) / "CTestTestfile.cmake"});
+    return scenario.environment;
+  }
+  write_scratch(work / "machine.json", scenario.machine_text);
   Environment environment{{"CONFORMANCE_SIM_MACHINE", work / "machine.json"},
                           {"CONFORMANCE_SIM_GPUS", "2"},
                           {"CONFORMANCE_SIM_FIRED", work / "fired"}};
@@ -247,7 +245,7 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
   version.erase(version.find_last_not_of('\n') + 1);
   const fs::path driver = work / "driver";
   const fs::path toolkit = work / "store/cuda-merged";
-  write_file(work / "ctest/CTestTestfile.cmake", test_files(options));
+  support::write_test_files(work / "ctest", support::suite_test_files(options.build));
   make_driver(driver, version, options);
   make_toolkit(toolkit, driver, options);
   apply(scenario.host, work / "host", work);
@@ -259,6 +257,7 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
                                 {"CONFORMANCE_CUDA_ORIGIN", "nix"},
                                 {"NIX_STORE", work / "store"},
                                 {"CUDA_PATH", toolkit.string()},
+                                {"TMPDIR", work / "tmp"},
                                 {"CUDA_VISIBLE_DEVICES", std::nullopt},
                                 {"CUDA_DEVICE_ORDER", std::nullopt},
                                 {"LD_LIBRARY_PATH", (toolkit / "lib").string()},
@@ -346,31 +345,70 @@ void check_fired(const Scenario& scenario, const fs::path& fired_file, Outcome& 
   }
 }
 
-Outcome run_scenario(const std::string& file, const Options& options, const Catalogue& catalogue) {
+/// How many entries of a scenario CTest runs side by side.
+constexpr unsigned kEntries = 2;
+
+/// What one process of a scenario may take of the memory: more than that is a defect of the suite
+/// or of the simulator, which is to keep to small GPUs.
+std::size_t process_mib(const Scenario& scenario) { return 64 + 32 * scenario.gpus; }
+std::size_t scenario_mib(const Scenario& scenario) { return kEntries * process_mib(scenario); }
+
+/// What a scenario may take of the processors.
+std::chrono::seconds cpu_limit(const Scenario& scenario, const Options& options) {
+  return std::chrono::seconds(std::lround((scenario.level == "quick" ? 5 : 20) * options.slowdown));
+}
+
+void check_cost(const Scenario& scenario, const Options& options, Outcome& outcome) {
+  const auto limit = static_cast<double>(cpu_limit(scenario, options).count());
+  if (outcome.cpu_seconds > limit) {
+    outcome.problems.push_back(fmt::format("took {:.1f} s of processor time, of {:.0f} allowed",
+                                           outcome.cpu_seconds, limit));
+  }
+  if (outcome.peak_mib > process_mib(scenario) * options.slowdown) {
+    outcome.problems.push_back(fmt::format("its largest process took {} MiB, of {} allowed",
+                                           outcome.peak_mib, process_mib(scenario)));
+  }
+}
+
+Outcome run_scenario(const Scenario& scenario, const Options& options, const Catalogue& catalogue) {
   Outcome outcome;
-  outcome.name = fs::path(file).stem().string();
+  outcome.name = scenario.name;
   const auto start = std::chrono::steady_clock::now();
   try {
-    const Scenario scenario = read_scenario(file);
     const fs::path work = fs::path(options.work) / outcome.name;
     fs::remove_all(work);
     ChildOptions run;
     run.environment = prepare(scenario, work, options);
-    run.argv = {options.ctest, "--test-dir", work / "ctest", "-j2"};
+    // With a keeper: nothing of a scenario goes on when this program is killed.
+    run.argv = {options.build + "/ci/conformance-keep",
+                "--parent",
+                std::to_string(::getpid()),
+                "--",
+                options.ctest,
+                "--test-dir",
+                work / "ctest",
+                fmt::format("-j{}", kEntries)};
+    if (scenario.level == "quick") run.argv.insert(run.argv.end(), {"-L", "^quick$"});
     run.argv.insert(run.argv.end(), scenario.arguments.begin(), scenario.arguments.end());
-    run.deadline = std::chrono::seconds(300);
+    run.deadline = std::chrono::seconds(std::lround(120 * options.slowdown));
+    run.cpu_limit = cpu_limit(scenario, options);
     run.merge_streams = true;
-    run.environment.merge(Environment{{"CONFORMANCE_REPORT_DIR", work / "report"},
-                                      {"CONFORMANCE_TABLE", "off"},
-                                      {"CONFORMANCE_LEVEL", "standard"}});
+    run.environment.merge(Environment{
+        {"CONFORMANCE_REPORT_DIR", work / "report"},
+        {"CONFORMANCE_TABLE", "off"},
+        {"CONFORMANCE_LEVEL", scenario.level},
+        {"CONFORMANCE_DEADLINE_SCALE", fmt::format("{}", kDeadlineScale * options.slowdown)}});
     const ChildResult ran = run_child(run);
-    write_file(work / "ctest.log", ran.output);
+    outcome.cpu_seconds = ran.cpu_seconds;
+    outcome.peak_mib = ran.peak_bytes >> 20U;
+    write_scratch(work / "ctest.log", ran.output);
     if (ran.end != ChildResult::End::exited) {
       throw std::runtime_error(
           fmt::format("ctest {}; see {}", ran.describe(), (work / "ctest.log").string()));
     }
     judge(scenario, Json::parse(read_file(work / "report/results.json")), catalogue, outcome);
     check_fired(scenario, work / "fired", outcome);
+    check_cost(scenario, options, outcome);
     if (outcome.problems.empty()) fs::remove_all(work);
   } catch (const std::exception& error) {
     outcome.problems.push_back(error.what());
@@ -379,18 +417,31 @@ Outcome run_scenario(const std::string& file, const Options& options, const Cata
   return outcome;
 }
 
-/// Writes which scenario fails which test and produces which finding; yields what none does, unless
-/// the file of known gaps says why, and what that file says without need.
+/// What the scenarios cost, the slowest first.
+std::string cost_table(std::vector<Outcome> outcomes) {
+  std::sort(outcomes.begin(), outcomes.end(),
+            [](const Outcome& a, const Outcome& b) { return a.seconds > b.seconds; });
+  double cpu_seconds = 0;
+  for (const Outcome& outcome : outcomes) cpu_seconds += outcome.cpu_seconds;
+  std::string text = fmt::format(
+      "{} scenarios took {:.0f} s of processor time.\n\n"
+      "| scenario | s | s of processor time | MiB of the largest process |\n|---|---|---|---|\n",
+      outcomes.size(), cpu_seconds);
+  for (const Outcome& outcome : outcomes) {
+    text += fmt::format("| {} | {:.1f} | {:.1f} | {} |\n", outcome.name, outcome.seconds,
+                        outcome.cpu_seconds, outcome.peak_mib);
+  }
+  return text;
+}
+
+/// Writes which scenario fails which test and produces which finding, and what each cost; yields
+/// what no scenario covers.
 std::vector<std::string> write_coverage(const Options& options, const Catalogue& catalogue,
                                         const std::vector<Outcome>& outcomes) {
   std::map<std::string, std::vector<std::string>> by_test, by_finding;
   for (const Outcome& outcome : outcomes) {
     for (const std::string& test : outcome.failed) by_test[test].push_back(outcome.name);
     for (const std::string& code : outcome.findings) by_finding[code].push_back(outcome.name);
-  }
-  std::map<std::string, std::string> known;
-  if (!options.known_gaps.empty()) {
-    known = Json::parse(read_file(options.known_gaps)).get<std::map<std::string, std::string>>();
   }
   std::vector<std::string> gaps;
   std::string text = "# Coverage\n\nWritten by the scenario driver; see README.md.\n\n";
@@ -400,26 +451,15 @@ std::vector<std::string> write_coverage(const Options& options, const Catalogue&
     for (const std::string& row : rows) {
       std::vector<std::string>& names = by_row[row];
       std::sort(names.begin(), names.end());
-      const auto gap = known.find(row);
-      if (names.empty() && gap != known.end()) {
-        text += fmt::format("| {} | none: {} |\n", row, gap->second);
-      } else {
-        text += fmt::format("| {} | {} |\n", row, fmt::join(names, ", "));
-        if (names.empty()) gaps.push_back(fmt::format("no scenario covers {} {}", what, row));
-      }
-      if (!names.empty() && gap != known.end()) {
-        gaps.push_back(fmt::format("{} {} is covered, but listed as a known gap", what, row));
-      }
-      known.erase(row);
+      text += fmt::format("| {} | {} |\n", row, fmt::join(names, ", "));
+      if (names.empty()) gaps.push_back(fmt::format("no scenario covers {} {}", what, row));
     }
     text += '\n';
   };
   table("test", catalogue.tests, by_test);
   table("finding", catalogue.findings, by_finding);
-  for (const auto& [name, reason] : known) {
-    gaps.push_back(fmt::format("the known gap {} is neither a test nor a finding", name));
-  }
-  write_file(options.coverage, text);
+  text += cost_table(outcomes);
+  write_scratch(options.coverage, text);
   return gaps;
 }
 
@@ -455,21 +495,66 @@ int run_command(const Options& options) {
   throw std::runtime_error(fmt::format("cannot run {}: {}", arguments[0], std::strerror(errno)));
 }
 
+/// Memory that scenarios share: each takes its part while it runs.
+class Budget {
+ public:
+  explicit Budget(std::size_t mib) : free_(mib), all_(mib) {}
+  void take(std::size_t mib) {
+    std::unique_lock lock(mutex_);
+    // One that is larger than everything gets everything.
+    changed_.wait(lock, [&] { return free_ >= std::min(mib, all_); });
+    free_ -= std::min(mib, all_);
+  }
+  void give(std::size_t mib) {
+    const std::lock_guard lock(mutex_);
+    free_ += std::min(mib, all_);
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t free_;
+  const std::size_t all_;
+};
+
+/// The scenarios in the order in which they start: first those that will take longest.
+std::vector<Scenario> read_scenarios(const std::vector<std::string>& files) {
+  std::vector<Scenario> scenarios;
+  scenarios.reserve(files.size());
+  for (const std::string& file : files) scenarios.push_back(read_scenario(file));
+  std::stable_sort(scenarios.begin(), scenarios.end(), [](const Scenario& a, const Scenario& b) {
+    return std::tuple(a.hangs, a.gpus) > std::tuple(b.hangs, b.gpus);
+  });
+  return scenarios;
+}
+
 int run_all(const Options& options) {
-  const Catalogue catalogue = read_catalogue(options.build);
-  std::vector<Outcome> outcomes(options.files.size());
+  const std::vector<Scenario> scenarios = read_scenarios(options.files);
+  const Catalogue catalogue = read_catalogue(fs::path(options.build) / "manifest");
+  Catalogue dummy;
+  if (std::any_of(scenarios.begin(), scenarios.end(), [](const Scenario& s) { return s.dummy; })) {
+    dummy = read_catalogue(dummy_build(options) / "manifest");
+  }
+  std::vector<Outcome> outcomes(scenarios.size());
   std::atomic<std::size_t> next{0};
+  Budget memory(options.memory_mib);
   std::mutex print_mutex;
   {
     std::vector<std::jthread> workers;
     for (unsigned job = 0; job < options.jobs; ++job) {
       workers.emplace_back([&] {
-        for (std::size_t i = next++; i < options.files.size(); i = next++) {
-          outcomes[i] = run_scenario(options.files[i], options, catalogue);
+        for (std::size_t i = next++; i < scenarios.size(); i = next++) {
+          const Scenario& scenario = scenarios[i];
+          Outcome& outcome = outcomes[i];
+          memory.take(scenario_mib(scenario));
+          outcome = run_scenario(scenario, options, scenario.dummy ? dummy : catalogue);
+          memory.give(scenario_mib(scenario));
           const std::lock_guard lock(print_mutex);
-          fmt::print("{} {} ({:.1f} s)\n", outcomes[i].problems.empty() ? "ok  " : "FAIL",
-                     outcomes[i].name, outcomes[i].seconds);
-          for (const std::string& problem : outcomes[i].problems) fmt::print("     {}\n", problem);
+          fmt::print("{} {} ({:.1f} s, {:.1f} s of processor time, {} MiB)\n",
+                     outcome.problems.empty() ? "ok  " : "FAIL", outcome.name, outcome.seconds,
+                     outcome.cpu_seconds, outcome.peak_mib);
+          for (const std::string& problem : outcome.problems) fmt::print("     {}\n", problem);
           std::fflush(stdout);
         }
       });
@@ -503,11 +588,14 @@ int run(int argc, char** argv) {
   all->add_option("--ctest", options.ctest, "The ctest program")->required();
   all->add_option("--coverage", options.coverage,
                   "Write the coverage table here, and fail if a test or finding has no scenario");
-  all->add_option("--known-gaps", options.known_gaps,
-                  "JSON object: test or finding without a scenario -> why there is none")
-      ->check(CLI::ExistingFile);
   all->add_option("--jobs", options.jobs, "How many scenarios run side by side")
       ->check(CLI::Range(1, 256));
+  all->add_option("--memory", options.memory_mib,
+                  "MiB that scenarios side by side may take together")
+      ->check(CLI::PositiveNumber);
+  all->add_option("--slowdown", options.slowdown,
+                  "How much slower and larger than usual this build is, as one with sanitizers")
+      ->check(CLI::Range(1.0, 100.0));
   CLI::App* one = app.add_subcommand("exec", "Runs a command on a simulated machine");
   one->add_option("--scenario", options.scenario, "Scenario file; without it a healthy machine")
       ->check(CLI::ExistingFile);
@@ -526,10 +614,5 @@ int run(int argc, char** argv) {
 }  // namespace conformance::scenarios
 
 int main(int argc, char** argv) {
-  try {
-    return conformance::scenarios::run(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "scenarios: {}\n", error.what());
-    return 2;
-  }
+  return conformance::run_program("conformance-scenarios", conformance::scenarios::run, argc, argv);
 }

@@ -1,5 +1,6 @@
 #include "tests/scenarios/scenario.h"
 
+#include <filesystem>
 #include <fstream>
 #include <initializer_list>
 #include <set>
@@ -60,11 +61,12 @@ std::map<std::string, std::string> text_map(const Json& value, const Place& plac
 }
 
 FileEdits file_edits(const Json& value, const Place& place) {
-  only_keys(value, {"remove", "write", "link"}, place);
+  only_keys(value, {"remove", "write", "link", "copy"}, place);
   FileEdits edits;
   if (value.contains("remove")) edits.remove = texts(value["remove"], place.at("remove"));
   if (value.contains("write")) edits.write = text_map(value["write"], place.at("write"));
   if (value.contains("link")) edits.link = text_map(value["link"], place.at("link"));
+  if (value.contains("copy")) edits.copy = text_map(value["copy"], place.at("copy"));
   const auto stays_inside = [&](const std::string& path) {
     if (path.starts_with("/") || path.find("..") != std::string::npos) {
       place.wrong(fmt::format("\"{}\" must stay inside the tree", path));
@@ -73,6 +75,13 @@ FileEdits file_edits(const Json& value, const Place& place) {
   for (const auto& path : edits.remove) stays_inside(path);
   for (const auto& [path, text] : edits.write) stays_inside(path);
   for (const auto& [path, target] : edits.link) stays_inside(path);
+  for (const auto& [path, source] : edits.copy) {
+    stays_inside(path);
+    if (!source.starts_with("@WORK@/") && source != "@LIBC@") {
+      place.at("copy").wrong(fmt::format(
+          "\"{}\" must be \"@LIBC@\" or below \"@WORK@\": every machine has those", source));
+    }
+  }
   return edits;
 }
 
@@ -89,21 +98,45 @@ Scenario read_scenario(const std::string& file) {
   }
   const Place root{file, ""};
   only_keys(document,
-            {"scenario_version", "about", "machine", "faults", "host", "driver", "toolkit",
-             "environment", "arguments", "expect"},
+            {"scenario_version", "about", "suites", "level", "machine", "faults", "host", "driver",
+             "toolkit", "environment", "arguments", "expect"},
             root);
   if (!document.contains("scenario_version") || document["scenario_version"] != 1) {
     root.wrong("scenario_version must be 1");
   }
   Scenario scenario;
+  scenario.name = std::filesystem::path(file).stem().string();
   if (!document.contains("about")) root.wrong("\"about\" is missing");
   scenario.about = text(document["about"], root.at("about"));
 
+  if (document.contains("suites")) {
+    const Place place = root.at("suites");
+    scenario.dummy = text(document["suites"], place) == "dummy";
+    if (!scenario.dummy) place.wrong("must be \"dummy\", or be left out");
+    for (const char* key : {"machine", "faults", "host", "driver", "toolkit"}) {
+      if (document.contains(key)) place.wrong(fmt::format("the dummy suites have no {}", key));
+    }
+  }
+  if (document.contains("level")) {
+    scenario.level = text(document["level"], root.at("level"));
+    if (scenario.level != "quick" && scenario.level != "standard") {
+      root.at("level").wrong("must be \"quick\" or \"standard\"");
+    }
+  }
+
   const Json machine = document.value("machine", Json::object());
   if (!machine.is_object()) root.at("machine").wrong("must be an object");
+  if (machine.contains("gpus")) {
+    // The simulator says what is wrong with it, if anything is.
+    const Json& gpus = machine["gpus"];
+    scenario.gpus = gpus.is_number_unsigned() ? gpus.get<std::size_t>() : gpus.size();
+  }
   const Json faults = document.value("faults", Json::array());
   if (!faults.is_array()) root.at("faults").wrong("must be an array");
   scenario.faults = faults.size();
+  for (const Json& fault : faults) {
+    scenario.hangs |= fault.is_object() && fault.value("effect", Json()) == "hang";
+  }
   scenario.machine_text = Json{{"machine", machine}, {"faults", faults}}.dump(2);
 
   if (document.contains("host")) scenario.host = file_edits(document["host"], root.at("host"));

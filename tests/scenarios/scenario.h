@@ -8,20 +8,26 @@
 
 namespace conformance::scenarios {
 
-/// Changes to a prepared tree; paths are relative to its root. "@WORK@" in texts and targets stands
-/// for the scenario's scratch folder.
+/// Changes to a prepared tree; paths are relative to its root. "@WORK@" in texts, targets and
+/// sources stands for the scenario's scratch folder, "@LIBC@" for the C library of this process.
 struct FileEdits {
   std::vector<std::string> remove;
   std::map<std::string, std::string> write;  ///< path -> text
   std::map<std::string, std::string> link;   ///< path -> target
+  std::map<std::string, std::string> copy;   ///< path -> the file that it becomes a copy of
 };
 
 /// A machine with faults and what the suites must say of it; README.md beside this describes the
 /// JSON.
 struct Scenario {
+  std::string name;  ///< of its file
   std::string about;
+  bool dummy = false;              ///< it is about the dummy suites, not about a machine
+  std::string level = "standard";  ///< "quick" or "standard"
+  std::size_t gpus = 2;
   std::string machine_text;  ///< the machine with its faults, for the simulator
   std::size_t faults = 0;    ///< how many faults the machine has, each of which must fire
+  bool hangs = false;        ///< one of them is a hang, so that somebody waits for a deadline
   FileEdits host;            ///< of the simulated /proc, /sys, /dev and /etc
   FileEdits driver;          ///< of the folder of the driver's libraries
   FileEdits toolkit;         ///< of CUDA_PATH
