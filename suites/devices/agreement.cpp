@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <cstdlib>
 
 #include <fmt/format.h>
 
@@ -140,6 +140,21 @@ void expect_same_figures(const CudaDevice& device, const NvmlGpu& gpu, const Nvm
                       nvml);
 }
 
+/// Why a device's number in CUDA is another than in NVML, which counts in the order of PCI
+/// addresses.
+std::string order_of(const CudaInventory& devices, const NvmlGpus& nvml) {
+  const bool same =
+      std::is_sorted(devices.begin(), devices.end(), [&](const CudaDevice& a, const CudaDevice& b) {
+        const NvmlGpu *first = nvml.by_uuid(a.uuid), *second = nvml.by_uuid(b.uuid);
+        return first != nullptr && second != nullptr && first->index < second->index;
+      });
+  if (same) return "as NVML's";
+  if (std::getenv("CUDA_VISIBLE_DEVICES") != nullptr) return "that of CUDA_VISIBLE_DEVICES";
+  const char* order = std::getenv("CUDA_DEVICE_ORDER");
+  return order == nullptr ? "CUDA_DEVICE_ORDER is not set, so the fastest comes first"
+                          : fmt::format("that of CUDA_DEVICE_ORDER={}", order);
+}
+
 TEST_F(Agreement, NvmlKnowsEachVisibleGpuByItsUuid) {
   claim(
       "NVML finds each GPU that CUDA shows by its UUID, and gives it the same address, name, "
@@ -155,6 +170,7 @@ TEST_F(Agreement, NvmlKnowsEachVisibleGpuByItsUuid) {
     verified(1, "MIG instances");
     return;
   }
+  fact("devices.order", order_of(devices, nvml));
   for (const CudaDevice& device : devices) {
     const NvmlGpu* gpu = nvml.by_uuid(device.uuid);
     if (gpu == nullptr) {
@@ -223,6 +239,21 @@ void expect_same_of_kernel(std::string_view what, const T& kernel, const T& nvml
                  Evidence{{"what", std::string(what)}}.add("kernel", kernel).add("nvml", nvml)));
 }
 
+/// /dev/nvidiaN must be the device with the kernel's number N. Without such a node there is nothing
+/// to compare; the driver layer says whether one must be there.
+void expect_own_node(const HostFacts& host, const KernelGpu& kernel, const Subject& subject) {
+  constexpr unsigned kMajor = 195;  // Linux allocated devices: NVIDIA graphics devices
+  const DeviceNode* node = host.node(fmt::format("/dev/nvidia{}", kernel.minor));
+  if (node == nullptr || !node->character) return;
+  expect(node->major == kMajor && static_cast<int>(node->minor) == kernel.minor,
+         Finding(apis_disagree, subject,
+                 fmt::format("{} is the device {}:{}, the kernel's is {}:{}", node->path,
+                             node->major, node->minor, kMajor, kernel.minor),
+                 {{"what", std::string("device node")},
+                  {"major", std::uint64_t{node->major}},
+                  {"minor", std::uint64_t{node->minor}}}));
+}
+
 TEST_F(Agreement, NvmlShowsEachGpuThatTheKernelDrives) {
   claim(
       "NVML shows each GPU of /proc/driver/nvidia/gpus whose device node this process may use, "
@@ -263,6 +294,7 @@ TEST_F(Agreement, NvmlShowsEachGpuThatTheKernelDrives) {
       expect_same_of_kernel("number of the device node", kernel.minor, static_cast<int>(minor),
                             subject);
     }
+    expect_own_node(host, kernel, subject);
     if (!host.pci_gpus) continue;
     for (const PciGpu& pci : *host.pci_gpus) {
       if (pci.bus_id != kernel.bus_id) continue;

@@ -69,6 +69,12 @@ void record_use(const NvmlGpus& nvml, const NvmlGpu& gpu) {
     fact(fmt::format("devices.virtualization.{}", gpu.bus_id),
          number < kModes.size() ? std::string(kModes[number]) : fmt::to_string(number));
   }
+  unsigned long long reasons = 0;
+  if (can_read(CONFORMANCE_CALL(
+                   nvml.session()->nvmlDeviceGetCurrentClocksThrottleReasons(gpu.handle, &reasons)),
+               "clock-reasons", gpu)) {
+    fact(fmt::format("devices.clock-reasons-at-rest.{}", gpu.bus_id), clock_reasons(reasons));
+  }
   fact(fmt::format("devices.mig.{}", gpu.bus_id), gpu.mig);
 }
 

@@ -129,6 +129,19 @@ TEST_F(HostTree, AWholeHostIsRead) {
   EXPECT_EQ(facts.os, "Some Linux 12");
 }
 
+TEST_F(HostTree, ANodeSaysWhichDeviceItIs) {
+  write("dev/nvidia0", "");
+  fs::create_symlink("/dev/null", root_ / "dev/nvidia1");
+  const HostFacts facts = read_host_facts(root());
+  ASSERT_NE(facts.node("/dev/nvidia0"), nullptr);
+  EXPECT_FALSE(facts.node("/dev/nvidia0")->character);
+  const DeviceNode* null = facts.node("/dev/nvidia1");
+  ASSERT_NE(null, nullptr);
+  EXPECT_TRUE(null->character);
+  EXPECT_EQ(null->major, 1U);
+  EXPECT_EQ(null->minor, 3U);
+}
+
 TEST_F(HostTree, CodesThatNameTheirCauseAreTakenAtTheirWord) {
   EXPECT_EQ(&diagnose(CUDA_ERROR_STUB_LIBRARY), &driver::stub_loaded);
   EXPECT_EQ(&diagnose(CUDA_ERROR_SYSTEM_NOT_READY), &driver::system_not_ready);
