@@ -100,19 +100,11 @@ std::vector<NvmlGpu> NvmlGpus::used_by(const CudaInventory& devices) const {
 
 bool can_read(const Status& status, std::string_view what, const NvmlGpu& gpu) {
   if (status.ok()) return true;
-  switch (static_cast<nvml::Return>(status.code())) {
-    case nvml::Return::not_supported:
-    case nvml::Return::function_not_found:
-    case nvml::Return::no_permission:
-    case nvml::Return::no_data:
-    case nvml::Return::invalid_argument:  // a value that came with newer releases
-    case nvml::Return::argument_version_mismatch:
-    case nvml::Return::deprecated:
-    case nvml::Return::vgpu_ecc_not_supported:
-      fact(fmt::format("devices.unread.{}.{}", what, gpu.bus_id), status.name());
-      break;
-    default:
-      fail(call_finding(status, gpu.subject()));
+  const Finding failed = call_finding(status, gpu.subject());
+  if (failed.kind == &gpu_is_lost) {
+    fail(failed);
+  } else {
+    fact(fmt::format("devices.unread.{}.{}", what, gpu.bus_id), status.name());
   }
   return false;
 }

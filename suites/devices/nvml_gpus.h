@@ -46,9 +46,9 @@ class NvmlGpus {
   std::vector<NvmlGpu> gpus_;
 };
 
-/// A value that NVML may not offer for a GPU: one that it does not support, does not know or does
-/// not tell this user is recorded as unread, and is neither verified nor taken for healthy. Any
-/// other failure is a finding.
+/// A value that NVML may not offer for a GPU, or not to this user, or not through this machine's
+/// sandbox: what cannot be read is recorded as unread, and is neither verified nor taken for
+/// healthy. That the GPU is lost is a finding.
 bool can_read(const Status& status, std::string_view what, const NvmlGpu& gpu);
 
 }  // namespace conformance::devices
