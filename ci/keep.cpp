@@ -39,6 +39,7 @@ sigset_t awaited_signals() {
 
 pid_t spawn(std::vector<std::string> command) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& argument : command) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
   posix_spawnattr_t attributes;

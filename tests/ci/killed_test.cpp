@@ -1,21 +1,20 @@
 // Whatever is killed, and whenever: no process goes on, and no file is left outside of the build.
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
-#include <optional>
+#include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include "fixtures/child.h"
@@ -30,7 +29,7 @@ using namespace std::chrono_literals;
 class Killed : public testing::Test {
  protected:
   Killed() {
-    std::string pattern = BUILD_DIR "/tests/ci/killed-XXXXXX";
+    std::string pattern = std::string(BUILD_DIR) + "/tests/ci/killed-XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
     folder = pattern;
     fs::create_directories(folder / "tmp");
@@ -112,19 +111,20 @@ class Killed : public testing::Test {
 };
 
 TEST_F(Killed, TheScenarioDriverLeavesNothing) {
-  const std::vector<std::string> command{BUILD_DIR "/tests/scenarios/conformance-scenarios",
-                                         "--build",
-                                         BUILD_DIR,
-                                         "--simulator",
-                                         BUILD_DIR "/tests/simulator/lib",
-                                         "--toolkit",
-                                         TOOLKIT,
-                                         "--work",
-                                         (folder / "work").native(),
-                                         "run",
-                                         "--ctest",
-                                         CTEST_PROGRAM,
-                                         SOURCE_DIR "/tests/scenarios/kernel-never-ends.json"};
+  const std::vector<std::string> command{
+      std::string(BUILD_DIR) + "/tests/scenarios/conformance-scenarios",
+      "--build",
+      BUILD_DIR,
+      "--simulator",
+      std::string(BUILD_DIR) + "/tests/simulator/lib",
+      "--toolkit",
+      TOOLKIT,
+      "--work",
+      (folder / "work").native(),
+      "run",
+      "--ctest",
+      CTEST_PROGRAM,
+      std::string(SOURCE_DIR) + "/tests/scenarios/kernel-never-ends.json"};
   kill_after(200ms, SIGKILL, command);
   kill_after(1000ms, SIGINT, command);
   kill_after(2000ms, SIGKILL, command);
@@ -140,13 +140,14 @@ TEST_F(Killed, TheGateOnASimulatedMachineLeavesNothing) {
   }
   fs::create_directories(folder / "bin");
   fs::create_symlink("/bin/true", folder / "bin/cmake");
-  const std::vector<std::string> command{SOURCE_DIR "/ci/conformance",
-                                         "--build",
-                                         (folder / "build").native(),
-                                         "--scenario",
-                                         SOURCE_DIR "/tests/scenarios/kernel-never-ends.json",
-                                         "-R",
-                                         "^runtime"};
+  const std::vector<std::string> command{
+      std::string(SOURCE_DIR) + "/ci/conformance",
+      "--build",
+      (folder / "build").native(),
+      "--scenario",
+      std::string(SOURCE_DIR) + "/tests/scenarios/kernel-never-ends.json",
+      "-R",
+      "^runtime"};
   kill_after(500ms, SIGKILL, command);
   kill_after(2500ms, SIGTERM, command);
   kill_after(2500ms, SIGKILL, command);
