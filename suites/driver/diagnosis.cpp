@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <charconv>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -135,24 +134,6 @@ bool is_forward_compatible(const DriverVersion& library, std::string_view real_p
                            const DriverVersion& module) {
   // The packages install into …/compat; nixpkgs' is a store path of cuda_compat.
   return library > module && real_path.find("compat") != std::string_view::npos;
-}
-
-std::vector<DeclaredFunction> parse_typedefs(std::string_view header) {
-  constexpr std::string_view kMark = "*PFN_cu";
-  std::vector<DeclaredFunction> functions;
-  for (std::size_t at = header.find(kMark); at != std::string_view::npos;
-       at = header.find(kMark, at + 1)) {
-    std::string_view name = header.substr(at + 5);  // from "cu" on
-    name = name.substr(0, name.find(')'));
-    const std::size_t version_at = name.rfind("_v");
-    if (version_at == std::string_view::npos) continue;
-    const std::string_view digits = name.substr(version_at + 2);
-    int since = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), since);
-    if (error != std::errc() || end != digits.data() + digits.size()) continue;
-    functions.push_back({std::string(name.substr(0, version_at)), since});
-  }
-  return functions;
 }
 
 }  // namespace conformance::driver

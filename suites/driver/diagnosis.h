@@ -39,13 +39,4 @@ struct VersionSource {
 bool is_forward_compatible(const DriverVersion& library, std::string_view real_path,
                            const DriverVersion& module);
 
-/// A function of the driver API and the CUDA version that introduced it in this form.
-struct DeclaredFunction {
-  std::string name;
-  int since = 0;  ///< as cuDriverGetVersion writes versions
-};
-/// The functions that the text of cudaTypedefs.h declares: "(CUDAAPI *PFN_cuInit_v2000)" is cuInit
-/// as of 2.0. Forms for per-thread default streams are left out.
-std::vector<DeclaredFunction> parse_typedefs(std::string_view header);
-
 }  // namespace conformance::driver

@@ -192,5 +192,17 @@ inline constexpr FindingKind entry_point_missing{
     "The library is damaged, or wrapped by another one: reinstall the driver, and remove what is "
     "preloaded "
     "over libcuda.so.1."};
+inline constexpr FindingKind entry_point_wrong{
+    "driver.entry-point-wrong", Severity::driver,
+    "The driver's search for its own functions (cuGetProcAddress) gives wrong answers, so programs "
+    "call the wrong function or none.",
+    "Something wraps or preloads libcuda.so.1, or the driver is damaged: remove what is preloaded "
+    "(LD_PRELOAD, /etc/ld.so.preload), then reinstall the driver."};
+inline constexpr FindingKind error_text_wrong{
+    "driver.error-text-wrong", Severity::driver,
+    "The driver does not name its own error codes as CUDA's headers do, so programs report the "
+    "wrong error.",
+    "The library is damaged, or wrapped by another one: reinstall the driver, and remove what is "
+    "preloaded over libcuda.so.1."};
 
 }  // namespace conformance::driver

@@ -25,6 +25,8 @@ Layer this_layer() {
       &libraries_mixed,     &nvml_missing,
       &nvml_failed,         &jit_library_missing,
       &entry_point_missing,
+      &entry_point_wrong,
+      &error_text_wrong,
   };
   static constexpr std::array children{ChildTask{"count-devices", count_devices}};
   return {"driver", findings, children};

@@ -1,4 +1,3 @@
-#include <array>
 #include <thread>
 #include <utility>
 
@@ -17,6 +16,9 @@ namespace conformance::runtime {
 namespace {
 
 class Errors : public GpuTest {};
+
+/// What the runtime says of a code that is none: CUDA Runtime API, cudaGetErrorName.
+constexpr std::string_view kUnknownCode = "unrecognized error code";
 
 /// The call must have returned `expected`; what it leaves as the thread's last error is cleared.
 void expect_code(cudaError_t found, cudaError_t expected, std::string_view call,
@@ -197,33 +199,37 @@ TEST_F(Errors, UnfinishedWorkIsReportedAsNotReadyWithoutHarm) {
 }
 
 TEST_F(Errors, CodesHaveTheirDocumentedNames) {
-  claim("cudaGetErrorName yields the name of the code as the enumeration spells it",
-        "CUDA Runtime API, Error Handling: cudaGetErrorName");
-  constexpr std::array<std::pair<int, const char*>, 14> kNames{{
-      {0, "cudaSuccess"},
-      {1, "cudaErrorInvalidValue"},
-      {2, "cudaErrorMemoryAllocation"},
-      {3, "cudaErrorInitializationError"},
-      {9, "cudaErrorInvalidConfiguration"},
-      {35, "cudaErrorInsufficientDriver"},
-      {100, "cudaErrorNoDevice"},
-      {101, "cudaErrorInvalidDevice"},
-      {209, "cudaErrorNoKernelImageForDevice"},
-      {214, "cudaErrorECCUncorrectable"},
-      {600, "cudaErrorNotReady"},
-      {700, "cudaErrorIllegalAddress"},
-      {802, "cudaErrorSystemNotReady"},
-      {999, "cudaErrorUnknown"},
-  }};
-  for (const auto& [code, name] : kNames) {
-    const std::string found = cudaGetErrorName(static_cast<cudaError_t>(code));
-    expect(
-        found == name,
-        Finding(wrong_error_code, Subject{"library", "libcudart"},
-                fmt::format("code {} is named {}, not {}", code, found, name),
-                {{"code", std::int64_t{code}}, {"found", found}, {"expected", std::string(name)}}));
-    verified(1, "names");
+  claim(
+      "cudaGetErrorName yields the name of each code as the enumeration cudaError_t spells it, "
+      "cudaGetErrorString a sentence; for a code that is none both say so",
+      "CUDA Runtime API, Error Handling: cudaGetErrorName, cudaGetErrorString");
+  struct Code {
+    cudaError_t code;
+    const char* name;
+  };
+  static constexpr Code kCodes[] = {
+#include "cuda_names/runtime_codes.inc"
+  };
+  const auto check = [](cudaError_t code, bool right, std::string_view wanted,
+                        std::string_view found) {
+    if (expect(right, Finding(wrong_error_code, Subject{"library", "libcudart"},
+                              fmt::format("code {} is \"{}\", not {}", static_cast<int>(code),
+                                          found, wanted),
+                              {{"code", std::int64_t{code}},
+                               {"found", std::string(found)},
+                               {"expected", std::string(wanted)}}))) {
+      verified(1, "texts");
+    }
+  };
+  for (const Code& code : kCodes) {
+    const std::string_view name = cudaGetErrorName(code.code);
+    check(code.code, name == code.name, code.name, name);
+    const std::string_view sentence = cudaGetErrorString(code.code);
+    check(code.code, !sentence.empty() && sentence != kUnknownCode, "a sentence", sentence);
   }
+  constexpr auto kNone = static_cast<cudaError_t>(123456);
+  check(kNone, cudaGetErrorName(kNone) == kUnknownCode, kUnknownCode, cudaGetErrorName(kNone));
+  check(kNone, cudaGetErrorString(kNone) == kUnknownCode, kUnknownCode, cudaGetErrorString(kNone));
 }
 
 /// A lost context can be confined to its process only where processes have contexts of their own

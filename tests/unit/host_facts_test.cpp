@@ -185,18 +185,6 @@ TEST(DriverDiagnosis, AnotherMissingLibraryIsNotAMissingDriver) {
             &driver::wrong_architecture);
 }
 
-TEST(DriverDiagnosis, TypedefsNameFunctionsAndVersions) {
-  const auto functions = driver::parse_typedefs(
-      "typedef CUresult (CUDAAPI *PFN_cuInit_v2000)(unsigned int Flags);\n"
-      "typedef CUresult (CUDAAPI *PFN_cuMemAlloc_v2_v3020)(x);\n"
-      "typedef CUresult (CUDAAPI *PFN_cuMemcpy_v7000_ptds)(x);\n#define PFN_cuInit "
-      "PFN_cuInit_v2000\n");
-  ASSERT_EQ(functions.size(), 2U);
-  EXPECT_EQ(functions[0].name, "cuInit");
-  EXPECT_EQ(functions[0].since, 2000);
-  EXPECT_EQ(functions[1].name, "cuMemAlloc_v2");
-}
-
 TEST(DriverDiagnosis, OnlyANewerCompatLibraryMayDifferFromTheModule) {
   const auto old = *DriverVersion::parse("535.54.03"), young = *DriverVersion::parse("580.65.06");
   EXPECT_TRUE(

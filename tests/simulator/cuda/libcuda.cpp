@@ -6,11 +6,10 @@
 #include <cstdio>
 #include <cstring>
 #include <iterator>
-#include <map>
+#include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
-
-#include <dlfcn.h>
 
 #include <cuda.h>
 
@@ -22,20 +21,22 @@ namespace conformance::sim::cuda {
 namespace {
 
 constexpr ErrorName<CUresult> kErrors[] = {
-#include "cuda_errors.inc"
+#include "cuda_names/driver_codes.inc"
 };
-// Names and first CUDA versions of cudaTypedefs.h.
+// Names and CUDA versions of cudaTypedefs.h.
 struct Declared {
   const char* name;
   int since;
+  bool per_thread;
 };
 constexpr Declared kDeclared[] = {
-#include "cuda_functions.inc"
+#include "cuda_names/driver_functions.inc"
 };
 
 std::atomic<bool> initialised{false};
 
 CUresult not_simulated() { return CUDA_ERROR_NOT_SUPPORTED; }
+CUresult not_simulated_per_thread() { return CUDA_ERROR_NOT_SUPPORTED; }
 
 /// A call that concerns no GPU, or the GPU with an ordinal.
 template <typename Body>
@@ -59,11 +60,20 @@ CUresult on_device(const char* name, CUdevice ordinal, Body body) {
       ordinal);
 }
 
-CUresult text_of(CUresult error, const char** text, bool name) {
+/// The name serves as the sentence too.
+CUresult text_of(const char* call, CUresult error, const char** text) {
   if (text == nullptr) return CUDA_ERROR_INVALID_VALUE;
   *text = name_in(kErrors, error);
+  const Firing firing = World::get().faults().at({.call = call, .error = error});
+  if (firing.code) return static_cast<CUresult>(*firing.code);
+  if (firing.text) {
+    // Its caller may keep it for ever.
+    static auto* const mutex = new std::mutex;
+    static auto* const kept = new std::set<std::string>;
+    const std::lock_guard lock(*mutex);
+    *text = kept->insert(*firing.text).first->c_str();
+  }
   if (*text == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  if (!name) *text = "an error of the simulated driver";
   return CUDA_SUCCESS;
 }
 
@@ -154,27 +164,40 @@ CUresult cuDeviceTotalMem_v2(std::size_t* bytes, CUdevice device) {
   });
 }
 
-CUresult cuGetErrorName(CUresult error, const char** text) { return text_of(error, text, true); }
-CUresult cuGetErrorString(CUresult error, const char** text) { return text_of(error, text, false); }
+CUresult cuGetErrorName(CUresult error, const char** text) {
+  return text_of("cuGetErrorName", error, text);
+}
+CUresult cuGetErrorString(CUresult error, const char** text) {
+  return text_of("cuGetErrorString", error, text);
+}
 
-CUresult cuGetProcAddress_v2(const char* symbol, void** function, int version, cuuint64_t,
+CUresult cuGetProcAddress_v2(const char* symbol, void** function, int version, cuuint64_t flags,
                              CUdriverProcAddressQueryResult* why) {
   if (symbol == nullptr || function == nullptr) return CUDA_ERROR_INVALID_VALUE;
   *function = nullptr;
+  if (version > World::get().machine().cuda_driver_version) return CUDA_ERROR_INVALID_VALUE;
+  const Firing firing = World::get().faults().at({std::string("cuGetProcAddress:") + symbol});
   CUdriverProcAddressQueryResult result = CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
-  const std::string fault = std::string("cuGetProcAddress:") + symbol;
-  const Firing firing = World::get().faults().at({fault});
-  const bool known =
-      std::any_of(std::begin(kDeclared), std::end(kDeclared), [&](const Declared& one) {
-        return std::string_view(one.name) == symbol && one.since <= version;
-      });
-  if (known && !firing.code) {
-    result = CU_GET_PROC_ADDRESS_SUCCESS;
-    *function = ::dlsym(RTLD_DEFAULT, symbol);
-    if (*function == nullptr) *function = reinterpret_cast<void*>(&not_simulated);
+  bool per_thread = false;
+  for (const Declared& one : kDeclared) {
+    if (std::string_view(one.name) != symbol) continue;
+    if (one.since <= version) {
+      result = CU_GET_PROC_ADDRESS_SUCCESS;
+      per_thread = per_thread || one.per_thread;
+    } else if (result == CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND) {
+      result = CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT;
+    }
+  }
+  if (firing.value) result = static_cast<CUdriverProcAddressQueryResult>(*firing.value);
+  if ((flags & CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM) == 0 || firing.text) {
+    per_thread = false;
+  }
+  if (result == CU_GET_PROC_ADDRESS_SUCCESS && !firing.code) {
+    *function = per_thread ? reinterpret_cast<void*>(&not_simulated_per_thread)
+                           : reinterpret_cast<void*>(&not_simulated);
   }
   if (why != nullptr) *why = result;
-  return *function == nullptr ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS;
+  return firing.code ? static_cast<CUresult>(*firing.code) : CUDA_SUCCESS;
 }
 
 }  // extern "C"

@@ -9,7 +9,7 @@ namespace conformance::sim::cudart {
 namespace {
 
 constexpr ErrorName<cudaError_t> kErrors[] = {
-#include "cudart_errors.inc"
+#include "cuda_names/runtime_codes.inc"
 };
 
 /// What a query of an error's text answers, which its caller may keep for ever.
