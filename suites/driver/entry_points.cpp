@@ -64,7 +64,8 @@ struct Answer {
 
 class EntryPoints : public DriverTest {
  protected:
-  void SetUp() override {
+  /// First line after the claim.
+  void open() {
     table.emplace(driver());
     const Status status = CONFORMANCE_CALL(table->cuDriverGetVersion(&supported));
     if (!status.ok()) {
@@ -88,6 +89,7 @@ TEST_F(EntryPoints, EveryFunctionUpToTheDriversVersionResolves) {
       "cuGetProcAddress finds, for legacy and for per-thread default streams, every function that "
       "the toolkit's headers declare up to the driver's own CUDA version",
       "CUDA Driver API: Driver Entry Point Access, cuGetProcAddress");
+  open();
   Evidence missing;
   std::string first;
   std::uint64_t absent = 0, resolved = 0, newer = 0;
@@ -131,6 +133,7 @@ TEST_F(EntryPoints, FunctionsForPerThreadStreamsAreOthers) {
       "another function for it than for the legacy default stream",
       "CUDA Driver API: cuGetProcAddress, CU_GET_PROC_ADDRESS_LEGACY_STREAM and "
       "CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM");
+  open();
   std::set<std::string_view> names;
   for (const DeclaredForm& form : kForms) {
     if (form.per_thread && form.since <= supported) names.insert(form.name);
@@ -163,6 +166,7 @@ TEST_F(EntryPoints, WhatCannotBeFoundIsToldApart) {
       "before the function's first VERSION_NOT_SUFFICIENT, and returns CUDA_ERROR_INVALID_VALUE "
       "for a version that the driver does not support",
       "CUDA Driver API: cuGetProcAddress, CUdriverProcAddressQueryResult");
+  open();
   const auto check = [&](std::string_view what, const Answer& answer, bool right) {
     if (expect(right && answer.address == nullptr,
                Finding(entry_point_wrong, subject(),
@@ -187,6 +191,7 @@ TEST_F(EntryPoints, WhatCannotBeFoundIsToldApart) {
 TEST_F(EntryPoints, EveryFunctionThatProgramsLinkToIsExported) {
   claim("libcuda.so.1 exports every function of cuda.h under the name that programs link to",
         "CUDA Driver API; CUDA Programming Guide: The CUDA Driver API, binary compatibility");
+  open();
   std::vector<std::string_view> missing;
   std::uint64_t exported = 0;
   for (const LinkedName& function : kLinkedNames) {
@@ -211,6 +216,7 @@ TEST_F(EntryPoints, EveryFunctionThatProgramsLinkToIsExported) {
 TEST_F(EntryPoints, TheLibrariesExportWhatTheSuiteCalls) {
   claim("libcuda and NVML export the functions that monitoring and device selection rest on",
         "CUDA Driver API: Device Management; NVML API: Device Queries");
+  open();
   const auto check = [](const Library& library, const std::vector<std::string_view>& missing) {
     if (expect(missing.empty(), Finding(entry_point_missing, library_subject(library),
                                         fmt::format("{} lacks {}", library.real_path(),

@@ -204,5 +204,40 @@ inline constexpr FindingKind error_text_wrong{
     "wrong error.",
     "The library is damaged, or wrapped by another one: reinstall the driver, and remove what is "
     "preloaded over libcuda.so.1."};
+inline constexpr FindingKind gpu_refused{
+    "driver.gpu-refused", Severity::driver,
+    "The driver counts a GPU which it then cannot describe.",
+    "Look for that GPU in the kernel log (`dmesg | grep -i nvrm`): one that failed or fell off the "
+    "bus is named there; reset it or reboot."};
+inline constexpr FindingKind context_wrong{
+    "driver.context-wrong", Severity::driver,
+    "The driver does not keep its contexts as documented: who has one, which is current, and that "
+    "it "
+    "is gone once destroyed.",
+    "Something wraps or preloads libcuda.so.1, or the driver is damaged: remove what is preloaded, "
+    "reinstall the driver and reboot."};
+inline constexpr FindingKind context_leak{
+    "driver.context-leak", Severity::driver,
+    "Memory of contexts that were destroyed does not become free again, so programs that run long "
+    "use the GPU up.",
+    "See in `nvidia-smi` whether another process takes the memory meanwhile; otherwise upgrade the "
+    "driver."};
+inline constexpr FindingKind ptx_rejected{
+    "driver.ptx-rejected", Severity::driver,
+    "The driver's compiler refuses PTX that is right (CUDA_ERROR_INVALID_PTX).",
+    "Read the compiler's log in the evidence; see that libnvidia-ptxjitcompiler is libcuda's own, "
+    "and "
+    "reinstall the driver."};
+inline constexpr FindingKind module_check_wrong{
+    "driver.module-check-wrong", Severity::driver,
+    "The driver does not refuse a module as documented, so programs cannot tell why theirs fails.",
+    "Something wraps or preloads libcuda.so.1, or the driver is damaged: remove what is preloaded, "
+    "and reinstall the driver."};
+inline constexpr FindingKind module_result_wrong{
+    "driver.module-result-wrong", Severity::driver,
+    "A kernel from a module that the driver loaded does not compute what it must.",
+    "If PTX alone is concerned, the driver's compiler is at fault: upgrade the driver. Otherwise "
+    "look "
+    "for Xid messages of that GPU in the kernel log, and at the memory layer's findings."};
 
 }  // namespace conformance::driver

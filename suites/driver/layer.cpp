@@ -24,9 +24,10 @@ Layer this_layer() {
       &version_mismatch,    &cuda_version_mismatch,
       &libraries_mixed,     &nvml_missing,
       &nvml_failed,         &jit_library_missing,
-      &entry_point_missing,
-      &entry_point_wrong,
-      &error_text_wrong,
+      &entry_point_missing, &entry_point_wrong,
+      &error_text_wrong,    &context_wrong,
+      &context_leak,        &ptx_rejected,
+      &module_check_wrong,  &module_result_wrong,
   };
   static constexpr std::array children{ChildTask{"count-devices", count_devices}};
   return {"driver", findings, children};

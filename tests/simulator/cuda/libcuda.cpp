@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
-#include <iterator>
 #include <mutex>
 #include <set>
 #include <string>
@@ -13,9 +12,9 @@
 
 #include <cuda.h>
 
-#include "tests/simulator/core/context.h"
 #include "tests/simulator/core/device_attributes.h"
 #include "tests/simulator/core/error_names.h"
+#include "tests/simulator/cuda/api.h"
 
 namespace conformance::sim::cuda {
 namespace {
@@ -33,32 +32,10 @@ constexpr Declared kDeclared[] = {
 #include "cuda_names/driver_functions.inc"
 };
 
-std::atomic<bool> initialised{false};
+std::atomic<bool> started{false};
 
 CUresult not_simulated() { return CUDA_ERROR_NOT_SUPPORTED; }
 CUresult not_simulated_per_thread() { return CUDA_ERROR_NOT_SUPPORTED; }
-
-/// A call that concerns no GPU, or the GPU with an ordinal.
-template <typename Body>
-CUresult call(const char* name, Body body, int ordinal = -1) {
-  if (!initialised) return CUDA_ERROR_NOT_INITIALIZED;
-  const Device* device = ordinal < 0 ? nullptr : device_at(ordinal);
-  const Firing firing = World::get().faults().at({name, device == nullptr ? -1 : device->index()});
-  obstruct(firing);
-  if (firing.code) return static_cast<CUresult>(*firing.code);
-  return body(firing);
-}
-
-template <typename Body>
-CUresult on_device(const char* name, CUdevice ordinal, Body body) {
-  return call(
-      name,
-      [&](const Firing& firing) {
-        const Device* device = device_at(ordinal);
-        return device == nullptr ? CUDA_ERROR_INVALID_DEVICE : body(device->gpu(), firing);
-      },
-      ordinal);
-}
 
 /// The name serves as the sentence too.
 CUresult text_of(const char* call, CUresult error, const char** text) {
@@ -79,12 +56,14 @@ CUresult text_of(const char* call, CUresult error, const char** text) {
 
 }  // namespace
 
+bool initialised() { return started; }
+
 extern "C" {
 
 CUresult cuInit(unsigned flags) {
   if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
   const auto answer = static_cast<CUresult>(start_driver());
-  initialised = answer == CUDA_SUCCESS;
+  started = answer == CUDA_SUCCESS;
   return answer;
 }
 
@@ -107,7 +86,7 @@ CUresult cuDeviceGetCount(int* count) {
 }
 
 CUresult cuDeviceGet(CUdevice* device, int ordinal) {
-  return on_device("cuDeviceGet", ordinal, [&](const Gpu&, const Firing&) {
+  return on_device("cuDeviceGet", ordinal, [&](const Device&, const Firing&) {
     if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *device = ordinal;
     return CUDA_SUCCESS;
@@ -115,7 +94,8 @@ CUresult cuDeviceGet(CUdevice* device, int ordinal) {
 }
 
 CUresult cuDeviceGetName(char* name, int length, CUdevice device) {
-  return on_device("cuDeviceGetName", device, [&](const Gpu& gpu, const Firing& firing) {
+  return on_device("cuDeviceGetName", device, [&](const Device& on, const Firing& firing) {
+    const Gpu& gpu = on.gpu();
     if (name == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
     std::snprintf(name, static_cast<std::size_t>(length), "%s",
                   firing.text ? firing.text->c_str() : gpu.name.c_str());
@@ -124,7 +104,8 @@ CUresult cuDeviceGetName(char* name, int length, CUdevice device) {
 }
 
 CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
-  return on_device("cuDeviceGetUuid", device, [&](const Gpu& gpu, const Firing& firing) {
+  return on_device("cuDeviceGetUuid", device, [&](const Device& on, const Firing& firing) {
+    const Gpu& gpu = on.gpu();
     if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
     Gpu shown = gpu;
     if (firing.text) shown.uuid = *firing.text;
@@ -136,7 +117,8 @@ CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
 }
 
 CUresult cuDeviceGetPCIBusId(char* text, int length, CUdevice device) {
-  return on_device("cuDeviceGetPCIBusId", device, [&](const Gpu& gpu, const Firing&) {
+  return on_device("cuDeviceGetPCIBusId", device, [&](const Device& on, const Firing&) {
+    const Gpu& gpu = on.gpu();
     if (text == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
     std::string id = gpu.pci_bus_id().substr(4);
     std::transform(id.begin(), id.end(), id.begin(),
@@ -147,7 +129,8 @@ CUresult cuDeviceGetPCIBusId(char* text, int length, CUdevice device) {
 }
 
 CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
-  return on_device("cuDeviceGetAttribute", device, [&](const Gpu& gpu, const Firing& firing) {
+  return on_device("cuDeviceGetAttribute", device, [&](const Device& on, const Firing& firing) {
+    const Gpu& gpu = on.gpu();
     if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const std::optional<int> answer = attribute_of(gpu, attribute);
     if (!answer) return CUDA_ERROR_INVALID_VALUE;
@@ -157,7 +140,8 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice
 }
 
 CUresult cuDeviceTotalMem_v2(std::size_t* bytes, CUdevice device) {
-  return on_device("cuDeviceTotalMem", device, [&](const Gpu& gpu, const Firing& firing) {
+  return on_device("cuDeviceTotalMem", device, [&](const Device& on, const Firing& firing) {
+    const Gpu& gpu = on.gpu();
     if (bytes == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *bytes = firing.value ? static_cast<std::size_t>(*firing.value) : gpu.memory_bytes;
     return CUDA_SUCCESS;
