@@ -1,35 +1,22 @@
 #include "fixtures/host_facts.h"
 
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 
 #include <cuda.h>
 #include <gtest/gtest.h>
 
 #include "suites/driver/diagnosis.h"
 #include "suites/driver/findings.h"
+#include "tests/unit/root_folder.h"
 
 namespace conformance {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A root directory with the files of a host.
-class HostTree : public testing::Test {
+class HostTree : public RootFolder {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "conformance-host-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) const {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
   void add_pci_gpu() const {
     const std::string device = "sys/bus/pci/devices/0000:06:00.0/";
     write(device + "vendor", "0x10de\n");
@@ -47,13 +34,10 @@ class HostTree : public testing::Test {
   void add_nodes() const {
     for (const char* node : {"dev/nvidia0", "dev/nvidiactl", "dev/nvidia-uvm"}) write(node, "");
   }
-  std::string root() const { return root_.string(); }
   const FindingKind& diagnose(int code) const {
     const HostFacts facts = read_host_facts(root());
     return driver::diagnose_init(code, facts, driver::denied_nodes(facts, root()));
   }
-
-  fs::path root_;
 };
 
 TEST(NvrmVersion, BothFormatsOfTheKernelModuleAreRead) {

@@ -1,11 +1,11 @@
 #include "fixtures/kernel_log.h"
 
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 
 #include <gtest/gtest.h>
+
+#include "tests/unit/root_folder.h"
 
 namespace conformance {
 namespace {
@@ -70,26 +70,13 @@ TEST(Syslog, AFileWithoutAStartIsNotTrusted) {
       ENODATA);
 }
 
-class LogTree : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "conformance-log-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
-  }
-  void TearDown() override { fs::remove_all(root_); }
-  void write(const std::string& path, const std::string& text) const {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
-  fs::path root_;
-};
+class LogTree : public RootFolder {};
 
-TEST_F(LogTree, WithoutAnyLogThereIsNone) { EXPECT_TRUE(read_kernel_log(root_).absent()); }
+TEST_F(LogTree, WithoutAnyLogThereIsNone) { EXPECT_TRUE(read_kernel_log(root()).absent()); }
 
 TEST_F(LogTree, WhatCannotBeReadIsNotAnEmptyLog) {
   fs::create_directories(root_ / "dev/kmsg");
-  const auto log = read_kernel_log(root_);
+  const auto log = read_kernel_log(root());
   EXPECT_TRUE(log.unreadable());
   EXPECT_EQ(log.error(), EISDIR);
 }
@@ -97,11 +84,11 @@ TEST_F(LogTree, WhatCannotBeReadIsNotAnEmptyLog) {
 TEST_F(LogTree, TheLogFileStandsInForTheDevice) {
   write("var/log/kern.log",
         "Nov 21 10:00:00 h kernel: Linux version 6.1\nNov 21 10:00:00 h kernel: nvidia: x\n");
-  const auto log = read_kernel_log(root_);
+  const auto log = read_kernel_log(root());
   ASSERT_TRUE(log);
   EXPECT_EQ(log->source, "/var/log/kern.log");
   write("dev/kmsg", "6,0,0,-;nvidia: y\n");
-  EXPECT_EQ(read_kernel_log(root_)->source, "/dev/kmsg");
+  EXPECT_EQ(read_kernel_log(root())->source, "/dev/kmsg");
 }
 
 TEST(LinesAbout, ADeviceIsFoundWithAndWithoutItsFunction) {
