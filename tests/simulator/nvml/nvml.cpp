@@ -98,8 +98,11 @@ int lanes(const Gpu& gpu) {
   int most = 0;
   for (const Gpu& peer : machine.gpus) {
     if (peer.index == gpu.index) continue;
-    const Link& link = machine.link(gpu.index, peer.index);
-    if (link.kind == Link::Kind::nvlink) most = std::max(most, link.nvlinks);
+    // A lane carries both directions, whatever peer access one of them is denied.
+    for (const Link& link :
+         {machine.link(gpu.index, peer.index), machine.link(peer.index, gpu.index)}) {
+      if (link.kind == Link::Kind::nvlink) most = std::max(most, link.nvlinks);
+    }
   }
   return most;
 }
