@@ -93,12 +93,14 @@ TEST_F(ErrorTexts, ACodeThatDoesNotExistIsRefused) {
       "and set the text to null",
       "CUDA Driver API, Error Handling: cuGetErrorName, cuGetErrorString");
   const DriverTable table = driver();
+  // The highest value that the enumeration's type can hold.
+  constexpr auto kNone = static_cast<CUresult>(1023);
   const auto check = [&](const auto& function) {
     const char* text = "untouched";
-    const CUresult answer = function(static_cast<CUresult>(123456), &text);
+    const CUresult answer = function(kNone, &text);
     if (expect(answer == CUDA_ERROR_INVALID_VALUE && text == nullptr,
                wrong(table,
-                     fmt::format("{}(123456) returned {} and {}", function.name(),
+                     fmt::format("{}(1023) returned {} and {}", function.name(),
                                  to_status(answer, "").name(), text == nullptr ? "null" : text)))) {
       verified(1, "calls");
     }

@@ -1,4 +1,5 @@
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -29,7 +30,7 @@ class Modules : public DriverGpuTest {
       std::array<char, 8192> errors{}, notes{};
       std::array options{CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
                          CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES};
-      const auto number = [](std::size_t value) { return reinterpret_cast<void*>(value); };
+      const auto number = [](std::size_t value) { return std::bit_cast<void*>(value); };
       std::array<void*, 4> values{errors.data(), number(errors.size()), notes.data(),
                                   number(notes.size())};
       code =

@@ -4,6 +4,7 @@
 #include "tests/simulator/cuda/contexts.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -184,7 +185,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr* address, std::size_t bytes) {
 
 CUresult cuMemFree_v2(CUdeviceptr address) {
   return in_context("cuMemFree", [&](Device& device, const Firing&) {
-    void* memory = reinterpret_cast<void*>(address);
+    void* memory = std::bit_cast<void*>(address);
     const std::lock_guard lock(contexts().mutex);
     if (stack().back()->memory.erase(memory) == 0) return CUDA_ERROR_INVALID_VALUE;
     device.release(memory);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -207,7 +208,7 @@ CUresult cuStreamQuery(CUstream stream) {
 
 CUresult cuMemsetD8_v2(CUdeviceptr address, unsigned char byte, std::size_t bytes) {
   return in_context("cuMemsetD8", [&](Device& device, const Firing&) {
-    void* memory = reinterpret_cast<void*>(address);
+    void* memory = std::bit_cast<void*>(address);
     const Location location = device.find(memory);
     if (location.kind != Location::Kind::device || bytes > location.left(memory)) {
       return CUDA_ERROR_INVALID_VALUE;
@@ -219,7 +220,7 @@ CUresult cuMemsetD8_v2(CUdeviceptr address, unsigned char byte, std::size_t byte
 
 CUresult cuMemcpyDtoH_v2(void* to, CUdeviceptr address, std::size_t bytes) {
   return in_context("cuMemcpyDtoH", [&](Device& device, const Firing&) {
-    const void* memory = reinterpret_cast<const void*>(address);
+    const void* memory = std::bit_cast<const void*>(address);
     const Location location = device.find(memory);
     if (location.kind != Location::Kind::device || bytes > location.left(memory)) {
       return CUDA_ERROR_INVALID_VALUE;
