@@ -8,6 +8,7 @@
 
 #include "fixtures/cuda_stream.h"
 #include "kernels/launch_probe.h"
+#include "kernels/runtime_probe.h"
 
 namespace conformance::runtime {
 
@@ -20,7 +21,12 @@ int count_devices(std::span<const std::string> /*arguments*/) {
   return 0;
 }
 
-int illegal_store(std::span<const std::string> arguments) {
+namespace {
+
+/// Runs a kernel by `launch` that loses the context of the device arguments[0], and prints what it
+/// and the calls after it returned.
+template <typename Launch>
+int lose_context(std::span<const std::string> arguments, Launch launch) {
   int ordinal = -1;
   if (arguments.size() != 1 ||
       std::from_chars(arguments[0].data(), arguments[0].data() + arguments[0].size(), ordinal).ec !=
@@ -32,9 +38,7 @@ int illegal_store(std::span<const std::string> arguments) {
   const cudaError_t made = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   if (made != cudaSuccess) answer["before"] = static_cast<int>(made);
   if (answer["before"] == 0) {
-    // The first page is never mapped, on the GPU as on the host.
-    constexpr std::uintptr_t kNotMapped = 16;
-    answer["launch"] = static_cast<int>(kernels::store_to(kNotMapped, stream));
+    answer["launch"] = static_cast<int>(launch(stream));
     const Status waited = wait_for(stream);
     answer["wait"] = waited.code();
     // Nothing can be released in a lost context: the process's end does that.
@@ -50,5 +54,20 @@ int illegal_store(std::span<const std::string> arguments) {
   fmt::print("{}\n", answer.dump());
   return 0;
 }
+
+}  // namespace
+
+int illegal_store(std::span<const std::string> arguments) {
+  // The first page is never mapped, on the GPU as on the host.
+  constexpr std::uintptr_t kNotMapped = 16;
+  return lose_context(arguments,
+                      [](cudaStream_t stream) { return kernels::store_to(kNotMapped, stream); });
+}
+
+int fail_assert(std::span<const std::string> arguments) {
+  return lose_context(arguments, kernels::fail_assert);
+}
+
+int trap(std::span<const std::string> arguments) { return lose_context(arguments, kernels::trap); }
 
 }  // namespace conformance::runtime

@@ -12,5 +12,8 @@ int count_devices(std::span<const std::string> arguments);
 /// makes ordinary calls. Prints what each returned, as JSON, in order:
 /// {"before": 0, "launch": 0, "wait": 700, "after": {"cudaMalloc": 700, …}}.
 int illegal_store(std::span<const std::string> arguments);
+/// The same with a kernel whose assert() fails, and with one that calls __trap().
+int fail_assert(std::span<const std::string> arguments);
+int trap(std::span<const std::string> arguments);
 
 }  // namespace conformance::runtime

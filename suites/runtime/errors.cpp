@@ -2,15 +2,13 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "fixtures/child_task.h"
-#include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
 #include "kernels/launch_probe.h"
-#include "kernels/pattern.h"
+#include "suites/runtime/error_codes.h"
 #include "suites/runtime/findings.h"
 #include "suites/runtime/held_stream.h"
+#include "suites/runtime/lost_context.h"
 
 namespace conformance::runtime {
 namespace {
@@ -19,20 +17,6 @@ class Errors : public GpuTest {};
 
 /// What the runtime says of a code that is none: CUDA Runtime API, cudaGetErrorName.
 constexpr std::string_view kUnknownCode = "unrecognized error code";
-
-/// The call must have returned `expected`; what it leaves as the thread's last error is cleared.
-void expect_code(cudaError_t found, cudaError_t expected, std::string_view call,
-                 const Subject& subject, const FindingKind& kind = wrong_error_code) {
-  expect(found == expected,
-         Finding(kind, subject,
-                 fmt::format("{} returned {} ({}), not {} ({})", call, cudaGetErrorName(found),
-                             static_cast<int>(found), cudaGetErrorName(expected),
-                             static_cast<int>(expected)),
-                 {{"call", std::string(call)},
-                  {"found", std::int64_t{found}},
-                  {"expected", std::int64_t{expected}}}));
-  verified(1, "error codes");
-}
 
 TEST_F(Errors, AnOrdinalThatIsNoDeviceIsRefusedAndChangesNothing) {
   claim(
@@ -104,16 +88,9 @@ TEST_F(Errors, ABlockOfTooManyThreadsIsRefused) {
     Stream stream;
     const auto record = DeviceBuffer<kernels::LaunchRecord>::poisoned(1, stream.get());
     const dim3 block(static_cast<unsigned>(most) + 1);
-    const cudaError_t answer = kernels::record_launch(record.data(), 1, block, stream.get());
-    // The list of errors names cudaErrorInvalidConfiguration for it; the runtime of CUDA 13 answers
-    // as the driver's cuLaunchKernel does.
-    expect(answer == cudaErrorInvalidConfiguration || answer == cudaErrorInvalidValue,
-           Finding(wrong_error_code, device.subject(),
-                   fmt::format("a launch of {} threads per block returned {} ({}), neither "
-                               "cudaErrorInvalidConfiguration nor cudaErrorInvalidValue",
-                               block.x, cudaGetErrorName(answer), static_cast<int>(answer)),
-                   {{"found", std::int64_t{answer}}}));
-    verified(1, "error codes");
+    expect_refused_launch(kernels::record_launch(record.data(), 1, block, stream.get()),
+                          fmt::format("a launch of {} threads per block", block.x),
+                          device.subject());
     expect_code(kernels::record_launch(record.data(), 1, 1, stream.get()), cudaSuccess,
                 "a launch of 1 thread after it", device.subject(), wrong_error_state);
     synchronize(stream, device.subject());
@@ -176,7 +153,7 @@ TEST_F(Errors, UnfinishedWorkIsReportedAsNotReadyWithoutHarm) {
       "is no error: the work goes on and both then return cudaSuccess",
       "CUDA Runtime API: cudaStreamQuery, cudaEventQuery; cudaError_t: cudaErrorNotReady");
   const CudaInventory& devices = require(Devices{1});
-  if (launches_block()) skip("CUDA_LAUNCH_BLOCKING=1 makes every launch wait for its end");
+  if (launches_block()) skip(kLaunchesBlock);
   for_each_device(devices, [&](const CudaDevice& device) {
     Stream stream;
     Event event;
@@ -233,93 +210,14 @@ TEST_F(Errors, CodesHaveTheirDocumentedNames) {
   check(kNone, cudaGetErrorString(kNone) == kUnknownCode, kUnknownCode, cudaGetErrorString(kNone));
 }
 
-/// A lost context can be confined to its process only where processes have contexts of their own
-/// and a second one is admitted.
-void require_shareable(const CudaInventory& devices) {
-  for (const CudaDevice& device : devices) {
-    int mode = 0, shared = 0;
-    guarded(device.subject(), [&] {
-      ensure(
-          CONFORMANCE_CALL(cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, device.ordinal)));
-      ensure(
-          CONFORMANCE_CALL(cudaDeviceGetAttribute(&shared, cudaDevAttrMpsEnabled, device.ordinal)));
-    });
-    if (mode != cudaComputeModeDefault) {
-      skip(fmt::format("GPU {} admits one process only (compute mode {})", device.ordinal, mode));
-    }
-    if (shared != 0) {
-      skip(
-          fmt::format("GPU {} is shared through the Multi-Process Service, whose clients share "
-                      "faults",
-                      device.ordinal));
-    }
-  }
-}
-
-/// Lets a child process lose its context on `device`, and checks what the child saw.
-void lose_a_context(const CudaDevice& device) {
-  ChildOptions options = child_task("illegal-store", {std::to_string(device.ordinal)});
-  options.deadline = deadline_of(std::chrono::seconds(45));
-  // The fault is meant: no debugger or core dump is to be woken by it.
-  options.environment["CUDA_ENABLE_COREDUMP_ON_EXCEPTION"] = std::nullopt;
-  const ChildResult child = run_child(options);
-  const auto answer = nlohmann::json::parse(child.output, nullptr, /*allow_exceptions=*/false);
-  if (!child.succeeded() || !answer.is_object() || answer.value("before", -1) != 0) {
-    fail_and_end(Finding(child_failed, device.subject(),
-                         fmt::format("the process that was to lose its context {}; it wrote \"{}\" "
-                                     "and \"{}\"",
-                                     child.describe(), child.output, child.error)));
-  }
-  expect_code(static_cast<cudaError_t>(answer.value("wait", -1)), cudaErrorIllegalAddress,
-              "waiting for a kernel that stores to an address that is not mapped",
-              device.subject());
-  for (const auto& [call, code] : answer["after"].items()) {
-    expect_code(static_cast<cudaError_t>(code.get<int>()), cudaErrorIllegalAddress,
-                fmt::format("{} after that", call), device.subject(), wrong_error_state);
-  }
-}
-
 TEST_F(Errors, ALostContextStaysLostAndHarmsNoOtherProcess) {
   claim(
       "After a store to an address that is not mapped, every later call of that process returns "
       "cudaErrorIllegalAddress, and other processes on the GPU keep their contexts and memory",
       "CUDA Runtime API: cudaError_t: cudaErrorIllegalAddress");
-  constexpr std::size_t kWords = 4096;
-  constexpr std::uint64_t kSeed = 17;
-  const CudaInventory& devices = require(Devices{1});
-  require_shareable(devices);
-  for_each_device(devices, [&](const CudaDevice& device) {
-    Stream stream;
-    DeviceBuffer<std::uint64_t> kept(kWords);
-    DeviceBuffer<kernels::PatternMismatch> mismatch(1);
-    PinnedBuffer<kernels::PatternMismatch> host(1);
-    host[0] = kernels::no_mismatch();
-    ensure(CONFORMANCE_CALL(kernels::fill_pattern(kept.data(), kWords, 0, kSeed, stream.get())));
-    ensure(CONFORMANCE_CALL(cudaMemcpyAsync(mismatch.data(), host.data(), host.bytes(),
-                                            cudaMemcpyHostToDevice, stream.get())));
-    synchronize(stream, device.subject());
-
-    lose_a_context(device);
-
-    Status state = CONFORMANCE_CALL(
-        kernels::check_pattern(kept.data(), kWords, 0, kSeed, mismatch.data(), stream.get()));
-    if (state.ok()) {
-      state = CONFORMANCE_CALL(cudaMemcpyAsync(host.data(), mismatch.data(), host.bytes(),
-                                               cudaMemcpyDeviceToHost, stream.get()));
-    }
-    if (state.ok()) state = wait_for(stream.get());
-    if (!state.ok()) {
-      fail_and_end(
-          Finding(context_not_isolated, device.subject(),
-                  fmt::format("after another process lost its context, {}", state.describe())));
-    }
-    expect(host[0].count == 0,
-           Finding(context_not_isolated, device.subject(),
-                   fmt::format("after another process lost its context, {} of {} words changed",
-                               host[0].count, kWords),
-                   {{"wrong", std::uint64_t{host[0].count}}}));
-    verified(kWords, "words");
-  });
+  expect_isolated_loss(require(Devices{1}),
+                       {"illegal-store", cudaErrorIllegalAddress,
+                        "a kernel that stores to an address that is not mapped"});
 }
 
 }  // namespace

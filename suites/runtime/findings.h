@@ -49,10 +49,21 @@ inline constexpr FindingKind wrong_atomics{
     "Atomic operations of many threads on one word lost or repeated an update.",
     "Check `nvidia-smi -q -d ECC,ROW_REMAPPER` for that GPU; reset it, and replace it if the "
     "finding returns."};
+inline constexpr FindingKind limit_not_kept{
+    "runtime.limit-not-kept", Severity::driver,
+    "A launch of the largest size that the device's attributes allow did not run whole, or one "
+    "that was refused ran.",
+    "Compare the attributes with the table of compute capabilities; reinstall the driver if they "
+    "are right."};
 inline constexpr FindingKind wrong_order{
     "runtime.wrong-order", Severity::driver,
     "Work in streams did not keep the order that streams and events promise.",
     "Check the kernel log for Xid messages; reinstall the driver if there are none."};
+inline constexpr FindingKind wrong_stream_attribute{
+    "runtime.wrong-stream-attribute", Severity::driver,
+    "A stream does not have the flags or the priority that it was made with.",
+    "Check that one CUDA runtime only is loaded, and that nothing is preloaded over it; reinstall "
+    "the driver if so."};
 inline constexpr FindingKind wrong_error_code{
     "runtime.wrong-error-code", Severity::driver,
     "An invalid or failing call did not return the documented error code.",

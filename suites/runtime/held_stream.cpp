@@ -22,14 +22,14 @@ struct HeldStream::State {
   }
 };
 
-HeldStream::HeldStream(const Stream& stream) : state_(std::make_shared<State>()) {
+HeldStream::HeldStream(cudaStream_t stream) : state_(std::make_shared<State>()) {
   // The host function owns a share of the state: it may still be running when this is gone.
   auto share = std::make_unique<std::shared_ptr<State>>(state_);
   const auto hold = [](void* data) {
     const std::unique_ptr<std::shared_ptr<State>> owned(static_cast<std::shared_ptr<State>*>(data));
     (*owned)->hold();
   };
-  ensure(CONFORMANCE_CALL(cudaLaunchHostFunc(stream.get(), hold, share.get())));
+  ensure(CONFORMANCE_CALL(cudaLaunchHostFunc(stream, hold, share.get())));
   (void)share.release();
 }
 

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string_view>
 
 #include "fixtures/cuda_stream.h"
 
@@ -14,7 +15,8 @@ namespace conformance::runtime {
 class HeldStream {
  public:
   /// Holds `stream`, which must outlive this. Throws StatusError.
-  explicit HeldStream(const Stream& stream);
+  explicit HeldStream(cudaStream_t stream);
+  explicit HeldStream(const Stream& stream) : HeldStream(stream.get()) {}
   HeldStream(const HeldStream&) = delete;
   HeldStream& operator=(const HeldStream&) = delete;
   /// Releases the stream.
@@ -28,6 +30,9 @@ class HeldStream {
   std::shared_ptr<State> state_;
 };
 
+/// The reason to skip where launches_block().
+inline constexpr std::string_view kLaunchesBlock =
+    "CUDA_LAUNCH_BLOCKING=1 makes every launch wait for its end";
 /// True if CUDA_LAUNCH_BLOCKING makes every launch wait for its end, so that no work can be
 /// unfinished when the call returns.
 bool launches_block();

@@ -38,7 +38,11 @@ StreamPtr find_stream(cudaStream_t handle) {
   World& world = World::get();
   Device* current = device_at(current_ordinal());
   if (handle == nullptr || handle == cudaStreamLegacy) return current->legacy_stream();
-  if (handle == cudaStreamPerThread) return current->per_thread_stream();
+  if (handle == cudaStreamPerThread) {
+    // A fault may give all threads the legacy stream.
+    const Firing firing = world.faults().at({"cudaStreamPerThread", current->index()});
+    return firing.value ? current->legacy_stream() : current->per_thread_stream();
+  }
   for (int index = 0; index < world.device_count(); ++index) {
     for (const StreamPtr& stream : world.device(index).streams()) {
       if (reinterpret_cast<cudaStream_t>(stream.get()) == handle) return stream;

@@ -208,13 +208,19 @@ std::vector<StreamPtr> Device::streams() const {
 
 CompletionPtr Device::enqueue(const StreamPtr& stream, Operation operation,
                               std::vector<CompletionPtr> after, const Firing& firing) {
+  // A fault may order no stream with the legacy one, or every stream.
+  std::optional<double> order;
+  if (World::get().faults().watches("implicit order")) {
+    order = World::get().faults().at({"implicit order", index_}).value;
+  }
+  const auto ordered = [&](const Stream& one) { return order ? *order != 0 : one.blocking(); };
   const std::lock_guard lock(mutex_);
   if (stream == legacy_) {
     for (const auto& [handle, other] : streams_) {
-      if (!other->blocking()) continue;
+      if (!ordered(*other)) continue;
       if (CompletionPtr last = other->last(); last && !last->done()) after.push_back(last);
     }
-  } else if (stream->blocking()) {
+  } else if (ordered(*stream)) {
     if (CompletionPtr last = legacy_->last(); last && !last->done()) after.push_back(last);
   }
   return stream->submit(std::move(operation), std::move(after), firing);

@@ -14,6 +14,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "kernels/device_assert.h"
 #include "kernels/shared_memory.h"
 #include "tests/simulator/core/kernel_shim.h"
 
@@ -335,5 +336,6 @@ KernelEnd run_kernel(const LaunchShape& shape, const PreparedKernel& kernel, int
 namespace conformance::kernels {
 
 void* dynamic_shared_memory() { return sim::running->shared_memory(); }
+void device_assert_failed() { sim::running->abort(cudaErrorAssert); }
 
 }  // namespace conformance::kernels

@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -15,7 +16,12 @@ namespace {
 
 struct Function {
   const Kernel* kernel = nullptr;
-  std::size_t most_shared_bytes = kSharedBytes;
+  std::map<int, std::size_t> asked_shared_bytes;  ///< by GPU, where it was asked for
+
+  std::size_t most_shared_bytes(const Device& device) const {
+    const auto asked = asked_shared_bytes.find(device.index());
+    return asked == asked_shared_bytes.end() ? kSharedBytes : asked->second;
+  }
 };
 struct Constant {
   std::string name;
@@ -48,7 +54,7 @@ std::vector<Configuration>& configurations() {
   return stack;
 }
 
-cudaError_t check_shape(const LaunchShape& shape, const Function& function) {
+cudaError_t check_shape(const LaunchShape& shape, std::size_t most_shared_bytes) {
   const auto zero = [](const dim3& size) { return size.x == 0 || size.y == 0 || size.z == 0; };
   const dim3& block = shape.block;
   if (zero(shape.grid) || zero(block) || block.x > 1024 || block.y > 1024 || block.z > 64 ||
@@ -56,7 +62,7 @@ cudaError_t check_shape(const LaunchShape& shape, const Function& function) {
       shape.grid.x > 2147483647u || shape.grid.y > 65535 || shape.grid.z > 65535) {
     return cudaErrorInvalidConfiguration;
   }
-  return shape.shared_bytes > function.most_shared_bytes ? cudaErrorInvalidValue : cudaSuccess;
+  return shape.shared_bytes > most_shared_bytes ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 cudaError_t launch(const void* host_function, const LaunchShape& shape, void** arguments,
@@ -66,7 +72,10 @@ cudaError_t launch(const void* host_function, const LaunchShape& shape, void** a
     if (!function) return cudaErrorInvalidDeviceFunction;
     const StreamPtr stream = find_stream(handle);
     if (!stream || &stream->device() != &device) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = check_shape(shape, *function); error != cudaSuccess) return error;
+    if (const cudaError_t error = check_shape(shape, function->most_shared_bytes(device));
+        error != cudaSuccess) {
+      return error;
+    }
     const PreparedKernel prepared = function->kernel->prepare(arguments);
     Operation operation;
     operation.call = std::string("kernel:") + function->kernel->name;
@@ -164,13 +173,13 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
     attributes->binaryVersion = attributes->ptxVersion =
         device.gpu().major * 10 + device.gpu().minor;
     if (firing.value) attributes->binaryVersion = static_cast<int>(*firing.value);
-    attributes->maxDynamicSharedSizeBytes = static_cast<int>(found->most_shared_bytes);
+    attributes->maxDynamicSharedSizeBytes = static_cast<int>(found->most_shared_bytes(device));
     return cudaSuccess;
   });
 }
 
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
-  return on_device("cudaFuncSetAttribute", [&](Device&, const Firing&) {
+  return on_device("cudaFuncSetAttribute", [&](Device& device, const Firing&) {
     const std::lock_guard lock(functions().mutex);
     const auto found = functions().all.find(function);
     if (found == functions().all.end()) return cudaErrorInvalidDeviceFunction;
@@ -179,7 +188,7 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
         static_cast<std::size_t>(value) > kSharedOptInBytes) {
       return cudaErrorInvalidValue;
     }
-    found->second.most_shared_bytes = static_cast<std::size_t>(value);
+    found->second.asked_shared_bytes[device.index()] = static_cast<std::size_t>(value);
     return cudaSuccess;
   });
 }

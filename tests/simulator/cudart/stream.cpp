@@ -105,10 +105,11 @@ cudaError_t cudaStreamGetFlags(cudaStream_t handle, unsigned* flags) {
 }
 
 cudaError_t cudaStreamGetPriority(cudaStream_t handle, int* priority) {
-  return on_stream("cudaStreamGetPriority", handle, [&](const StreamPtr& stream, const Firing&) {
-    *priority = stream->priority();
-    return cudaSuccess;
-  });
+  return on_stream(
+      "cudaStreamGetPriority", handle, [&](const StreamPtr& stream, const Firing& firing) {
+        *priority = firing.value ? static_cast<int>(*firing.value) : stream->priority();
+        return cudaSuccess;
+      });
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned flags) {
