@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
@@ -45,6 +47,7 @@ constexpr std::chrono::milliseconds kAWhile{30};
 class Steps {
  public:
   explicit Steps(const CudaDevice& device) : device_(device), words_(kWords), host_(kWords) {
+    std::fill(marks_.span().begin(), marks_.span().end(), std::uint64_t{0});
     ensure(CONFORMANCE_CALL(cudaMemsetAsync(words_.data(), 0, words_.bytes(), zeroed_.get())));
     // Loads the kernel: loading may wait for all work of the context.
     ensure(
@@ -55,37 +58,34 @@ class Steps {
     ensure(CONFORMANCE_CALL(kernels::advance(words_.data(), words_.data(), kWords, step, stream)));
     expected_ = kernels::advanced(expected_, step);
   }
+  /// Work queued in `stream` now must not run before what is held is released.
+  void expect_waiting(cudaStream_t stream, std::string_view what) {
+    std::uint64_t* const mark = &marks_[next_mark_++];
+    ensure(CONFORMANCE_CALL(kernels::advance(mark, mark, 1, 1, stream)));
+    std::this_thread::sleep_for(kAWhile);
+    expect(std::atomic_ref(*mark).load() == 0,
+           Finding(wrong_order, device_.subject(), fmt::format("{} did not wait", what)));
+    verified(1, "streams");
+  }
   /// Compares with what the steps leave in the order in which they were taken. All must be done.
   void check(std::string_view what) {
-    ensure(CONFORMANCE_CALL(cudaMemcpyAsync(host_.data(), words_.data(), words_.bytes(),
-                                            cudaMemcpyDeviceToHost, zeroed_.get())));
+    ensure(CONFORMANCE_CALL(
+        kernels::advance(host_.data(), words_.data(), kWords, kLast, zeroed_.get())));
     synchronize(zeroed_, device_.subject());
-    expect_all(host_.span(), expected_, what, device_.subject());
+    expect_all(host_.span(), kernels::advanced(expected_, kLast), what, device_.subject());
   }
 
  private:
-  static constexpr std::size_t kWords = 4096;
+  static constexpr std::size_t kWords = 4096, kMarks = 4;
+  static constexpr std::uint64_t kLast = 99;  ///< the step that brings the words to the host
   const CudaDevice& device_;
   DeviceBuffer<std::uint64_t> words_;
   PinnedBuffer<std::uint64_t> host_;
+  PinnedBuffer<std::uint64_t> marks_{kMarks};  ///< 0 until a stream has passed there
+  std::size_t next_mark_ = 0;
   Stream zeroed_;
   std::uint64_t expected_ = 0;
 };
-
-/// Work queued in `stream` must not be reached before what is held is released.
-void expect_waiting(cudaStream_t stream, std::string_view what, const CudaDevice& device) {
-  // An event tells of the stream's own work; a query of the legacy stream may speak of all others.
-  Event reached;
-  ensure(CONFORMANCE_CALL(cudaEventRecord(reached.get(), stream)));
-  std::this_thread::sleep_for(kAWhile);
-  const cudaError_t state = cudaEventQuery(reached.get());
-  cudaGetLastError();
-  expect(state == cudaErrorNotReady,
-         Finding(wrong_order, device.subject(),
-                 fmt::format("{} did not wait: cudaEventQuery returned {}", what,
-                             cudaGetErrorName(state))));
-  verified(1, "streams");
-}
 
 /// Work in `stream` must end though something else is held.
 void expect_free(cudaStream_t stream, std::string_view what, const CudaDevice& device) {
@@ -109,8 +109,8 @@ TEST_F(DefaultStreams, TheLegacyStreamAndBlockingStreamsWaitForEachOther) {
     steps.take(1, first.get());
     steps.take(2, cudaStreamLegacy);
     steps.take(3, second.get());
-    expect_waiting(cudaStreamLegacy, "the legacy default stream", device);
-    expect_waiting(second.get(), "a blocking stream behind the legacy default stream", device);
+    steps.expect_waiting(cudaStreamLegacy, "the legacy default stream");
+    steps.expect_waiting(second.get(), "a blocking stream behind the legacy default stream");
     held.release();
     synchronize(first, device.subject());
     synchronize(second, device.subject());
@@ -173,9 +173,9 @@ TEST_F(DefaultStreams, EachThreadHasADefaultStreamOfItsOwn) {
            Finding(wrong_order, device.subject(),
                    "the default stream of one thread waited for that of another"));
     verified(1, "streams");
-    expect_waiting(cudaStreamPerThread, "the thread's default stream behind held work", device);
+    here.expect_waiting(cudaStreamPerThread, "the thread's default stream behind held work");
     legacy.take(3, cudaStreamLegacy);
-    expect_waiting(cudaStreamLegacy, "the legacy default stream behind a thread's own", device);
+    legacy.expect_waiting(cudaStreamLegacy, "the legacy default stream behind a thread's own");
     held.release();
     ensure(wait_for(cudaStreamPerThread));
     ensure(wait_for(cudaStreamLegacy));

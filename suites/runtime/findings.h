@@ -64,6 +64,19 @@ inline constexpr FindingKind wrong_stream_attribute{
     "A stream does not have the flags or the priority that it was made with.",
     "Check that one CUDA runtime only is loaded, and that nothing is preloaded over it; reinstall "
     "the driver if so."};
+inline constexpr FindingKind wrong_memory{
+    "runtime.wrong-memory", Severity::driver,
+    "A copy, a fill or a kernel left other bytes than it should in memory of one of CUDA's kinds.",
+    "If the memory layer finds the GPU's memory sound, reinstall the driver."};
+inline constexpr FindingKind wrong_memory_kind{
+    "runtime.wrong-memory-kind", Severity::driver,
+    "The runtime takes an address for another kind of memory than it is.",
+    "Check that one CUDA runtime only is loaded, and that nothing is preloaded over it; reinstall "
+    "the driver if so."};
+inline constexpr FindingKind wrong_memory_count{
+    "runtime.wrong-memory-count", Severity::driver,
+    "The runtime miscounts the memory that is free, used or kept in reserve.",
+    "If other processes use the GPU, try again without them; otherwise reinstall the driver."};
 inline constexpr FindingKind wrong_error_code{
     "runtime.wrong-error-code", Severity::driver,
     "An invalid or failing call did not return the documented error code.",

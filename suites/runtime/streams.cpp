@@ -108,7 +108,7 @@ TEST_F(Streams, WorkOfAStreamRunsInItsOrder) {
   constexpr std::size_t kWanted = std::size_t{1} << 22;
   constexpr std::uint64_t kSteps = 64;
   for_each_device(require(Devices{1}), [](const CudaDevice& device) {
-    const std::size_t bytes = scaled_bytes(kWanted, device.total_memory);
+    const std::size_t bytes = scaled_bytes(kWanted, device.total_memory / 8);
     const std::size_t words = bytes / sizeof(std::uint64_t);
     Stream stream;
     const DeviceBuffer<std::uint64_t> one(words), other(words);

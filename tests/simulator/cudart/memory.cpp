@@ -3,7 +3,8 @@
 #include <memory>
 
 #include "tests/simulator/core/device_attributes.h"
-#include "tests/simulator/cudart/api.h"
+#include "tests/simulator/cudart/copy.h"
+#include "tests/simulator/cudart/pool.h"
 
 namespace conformance::sim::cudart {
 namespace {
@@ -35,14 +36,12 @@ bool agrees(cudaMemcpyKind kind, const Side& to, const Side& from) {
   return false;
 }
 
-/// Rows of a copy; a plain copy is one row.
-struct Shape {
-  std::size_t width = 0, rows = 1, to_pitch = 0, from_pitch = 0;
-};
-
 void copy_rows(char* to, const char* from, const Shape& shape) {
-  for (std::size_t row = 0; row < shape.rows; ++row) {
-    std::memmove(to + row * shape.to_pitch, from + row * shape.from_pitch, shape.width);
+  for (std::size_t plane = 0; plane < shape.planes; ++plane) {
+    for (std::size_t row = 0; row < shape.rows; ++row) {
+      std::memmove(to + plane * shape.to_plane + row * shape.to_pitch,
+                   from + plane * shape.from_plane + row * shape.from_pitch, shape.width);
+    }
   }
 }
 
@@ -57,7 +56,12 @@ double seconds_of(int from, int to, std::size_t bytes) {
   return kLatency + static_cast<double>(bytes) / rate;
 }
 
-/// Queues a copy. `blocking` waits for its end.
+Shape one_row(std::size_t bytes) {
+  return {.width = bytes, .to_pitch = bytes, .from_pitch = bytes};
+}
+
+}  // namespace
+
 cudaError_t copy(const char* name, void* to, const void* from, const Shape& shape,
                  cudaMemcpyKind kind, cudaStream_t handle, bool blocking) {
   const StreamPtr stream = find_stream(handle);
@@ -65,16 +69,15 @@ cudaError_t copy(const char* name, void* to, const void* from, const Shape& shap
   if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) {
     return cudaErrorInvalidMemcpyDirection;
   }
-  if (shape.width == 0 || shape.rows == 0) return cudaSuccess;
+  if (shape.bytes() == 0) return cudaSuccess;
   if (to == nullptr || from == nullptr) return cudaErrorInvalidValue;
   World& world = World::get();
   const Side target{world.find(to)}, source{world.find(from)};
-  if (!agrees(kind, target, source) ||
-      !fits(target, to, (shape.rows - 1) * shape.to_pitch + shape.width) ||
-      !fits(source, from, (shape.rows - 1) * shape.from_pitch + shape.width)) {
+  if (!agrees(kind, target, source) || !fits(target, to, shape.to_span()) ||
+      !fits(source, from, shape.from_span())) {
     return cudaErrorInvalidValue;
   }
-  const std::size_t bytes = shape.width * shape.rows;
+  const std::size_t bytes = shape.bytes();
   const double seconds = seconds_of(source.device(), target.device(), bytes);
   Shape actual = shape;
   const char* bytes_from = static_cast<const char*>(from);
@@ -84,6 +87,7 @@ cudaError_t copy(const char* name, void* to, const void* from, const Shape& shap
     staged = std::make_shared<std::vector<char>>(bytes);
     Shape packing = shape;
     packing.to_pitch = actual.from_pitch = shape.width;
+    packing.to_plane = actual.from_plane = shape.width * shape.rows;
     copy_rows(staged->data(), bytes_from, packing);
     bytes_from = staged->data();
   }
@@ -96,7 +100,7 @@ cudaError_t copy(const char* name, void* to, const void* from, const Shape& shap
           : -1;
   operation.work = [=](const Firing& firing) {
     auto* out = static_cast<char*>(to);
-    const std::size_t span = (actual.rows - 1) * actual.to_pitch + actual.width;
+    const std::size_t span = actual.to_span();
     std::vector<char> before;
     if (keeps_old_bytes(firing)) before.assign(out, out + span);
     copy_rows(out, staged ? staged->data() : bytes_from, actual);
@@ -107,15 +111,13 @@ cudaError_t copy(const char* name, void* to, const void* from, const Shape& shap
   return submit(stream, std::move(operation), blocking || to_pageable);
 }
 
-Shape one_row(std::size_t bytes) { return {bytes, 1, bytes, bytes}; }
-
-cudaError_t set(const char* name, void* to, int value, std::size_t bytes, cudaStream_t handle,
+cudaError_t set(const char* name, void* to, int value, const Shape& shape, cudaStream_t handle,
                 bool blocking) {
   const StreamPtr stream = find_stream(handle);
   if (!stream) return cudaErrorInvalidResourceHandle;
-  if (bytes == 0) return cudaSuccess;
+  if (shape.bytes() == 0) return cudaSuccess;
   const Side target{World::get().find(to)};
-  if (target.pageable() || !fits(target, to, bytes)) return cudaErrorInvalidValue;
+  if (target.pageable() || !fits(target, to, shape.to_span())) return cudaErrorInvalidValue;
   const int device = target.device();
   const double rate = device >= 0 ? World::get().copy_rate(device, device) * 2
                                   : World::get().copy_rate(-1, stream->device().index());
@@ -125,24 +127,17 @@ cudaError_t set(const char* name, void* to, int value, std::size_t bytes, cudaSt
   operation.work = [=](const Firing& firing) {
     auto* out = static_cast<char*>(to);
     std::vector<char> before;
-    if (keeps_old_bytes(firing)) before.assign(out, out + bytes);
-    std::memset(out, value, bytes);
-    damage(firing, out, bytes, 4, before);
-    return Outcome{kLatency + static_cast<double>(bytes) / rate, 0};
+    if (keeps_old_bytes(firing)) before.assign(out, out + shape.to_span());
+    for (std::size_t plane = 0; plane < shape.planes; ++plane) {
+      for (std::size_t row = 0; row < shape.rows; ++row) {
+        std::memset(out + plane * shape.to_plane + row * shape.to_pitch, value, shape.width);
+      }
+    }
+    damage(firing, out, shape.to_span(), 4, before);
+    return Outcome{kLatency + static_cast<double>(shape.bytes()) / rate, 0};
   };
   return submit(stream, std::move(operation), blocking);
 }
-
-template <typename Body>
-cudaError_t copying(const char* name, Body body) {
-  // The faults are those of the operation: submit looks them up.
-  if (const cudaError_t error = start(); error != cudaSuccess) return remember(error);
-  Device* device = device_at(current_ordinal());
-  if (device->lost() != 0) return remember(static_cast<cudaError_t>(device->lost()));
-  return remember(body(name));
-}
-
-}  // namespace
 
 extern "C" {
 
@@ -164,39 +159,8 @@ cudaError_t cudaFree(void* memory) {
     Device& owner = World::get().device(location.device);
     // Freeing waits for whatever may still use the memory.
     const cudaError_t error = wait_all(owner, owner.pending());
-    if (!owner.release(memory)) return cudaErrorInvalidValue;
+    if (!release_to_pool(memory) && !owner.release(memory)) return cudaErrorInvalidValue;
     return error;
-  });
-}
-
-cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t handle) {
-  return on_device("cudaMallocAsync", [&](Device&, const Firing&) {
-    const StreamPtr stream = find_stream(handle);
-    if (!stream) return cudaErrorInvalidResourceHandle;
-    if (memory == nullptr) return cudaErrorInvalidValue;
-    *memory = nullptr;
-    if (bytes == 0) return cudaSuccess;
-    *memory = stream->device().allocate(bytes);
-    return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
-  });
-}
-
-cudaError_t cudaFreeAsync(void* memory, cudaStream_t handle) {
-  return on_device("cudaFreeAsync", [&](Device&, const Firing&) {
-    const StreamPtr stream = find_stream(handle);
-    if (!stream) return cudaErrorInvalidResourceHandle;
-    if (memory == nullptr) return cudaSuccess;
-    const Location location = World::get().find(memory);
-    if (location.kind != Location::Kind::device || location.base != memory) {
-      return cudaErrorInvalidValue;
-    }
-    return submit(stream,
-                  {"cudaFreeAsync", location.device, -1,
-                   [memory, index = location.device](const Firing&) {
-                     World::get().device(index).release(memory);
-                     return Outcome{};
-                   }},
-                  false);
   });
 }
 
@@ -361,13 +325,14 @@ cudaError_t cudaMemcpyPeer(void* to, int to_ordinal, const void* from, int from_
 
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {
   return copying("cudaMemset", [&](const char* name) {
-    return set(name, to, value, bytes, cudaStreamLegacy, false);
+    return set(name, to, value, one_row(bytes), cudaStreamLegacy, false);
   });
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-  return copying("cudaMemsetAsync",
-                 [&](const char* name) { return set(name, to, value, bytes, stream, false); });
+  return copying("cudaMemsetAsync", [&](const char* name) {
+    return set(name, to, value, one_row(bytes), stream, false);
+  });
 }
 
 }  // extern "C"
