@@ -77,6 +77,9 @@ void add_verdict(Table& table, const Json& results) {
   table.coloured(fmt::format("{}: {} ({})", words(results.at("title")),
                              conformant ? "CONFORMANT" : "NOT CONFORMANT", counts_in_words(counts)),
                  conformant);
+  for (const Json& fact : results.at("facts")) {
+    if (fact.at("name") == "driver.verdict") table.labelled("Versions:", words(fact.at("value")));
+  }
 }
 
 void add_first_finding(Table& table, const Json& finding) {

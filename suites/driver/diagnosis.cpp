@@ -10,6 +10,7 @@
 #include <cuda.h>
 #include <fmt/format.h>
 
+#include "fixtures/compatibility.h"
 #include "suites/driver/findings.h"
 
 namespace conformance::driver {
@@ -130,10 +131,25 @@ const FindingKind& diagnose_init(int code, const HostFacts& host,
   }
 }
 
+const FindingKind* diagnose_mismatch(const DriverLibrary& library, const HostFacts& host) {
+  const auto version = DriverVersion::from_file_name(library.real_path);
+  if (!version || !host.module || *version == host.module->version) return nullptr;
+  if (in_compat_package(library.real_path)) {
+    return *version < host.module->version ? &compat_hides_driver : nullptr;
+  }
+  // nixGL names a driver in the store directly; a link in the store that leads to the host's driver
+  // is the development shell's.
+  const bool from_store = library.real_path.find("/store/") != std::string::npos &&
+                          library.path.find("/store/") != std::string::npos &&
+                          library.real_path != library.of_nixos;
+  // Flatpak's extensions: …/GL/nvidia-580-95-05/….
+  const bool from_flatpak = library.real_path.find("/GL/nvidia-") != std::string::npos;
+  return from_store || from_flatpak ? &wrapper_mismatch : &version_mismatch;
+}
+
 bool is_forward_compatible(const DriverVersion& library, std::string_view real_path,
                            const DriverVersion& module) {
-  // The packages install into …/compat; nixpkgs' is a store path of cuda_compat.
-  return library > module && real_path.find("compat") != std::string_view::npos;
+  return library > module && in_compat_package(real_path);
 }
 
 }  // namespace conformance::driver

@@ -29,11 +29,17 @@ std::vector<DeniedNode> denied_nodes(const HostFacts& host, const std::string& r
 const FindingKind& diagnose_init(int code, const HostFacts& host,
                                  const std::vector<DeniedNode>& denied);
 
-/// One source of the driver's version.
-struct VersionSource {
-  std::string source;  ///< a file or function, as a reader would look it up
-  DriverVersion version;
+/// A libcuda.so.1 that was loaded.
+struct DriverLibrary {
+  std::string path;       ///< as the loader found it
+  std::string real_path;  ///< links followed
+  /// What NixOS' link to the system's driver leads to; empty on other hosts.
+  std::string of_nixos = {};
 };
+/// Why a libcuda is of another version than the loaded kernel module; null if it is not, if one of
+/// the versions is not known, or if it is a newer one of a forward-compatibility package.
+const FindingKind* diagnose_mismatch(const DriverLibrary& library, const HostFacts& host);
+
 /// Whether a libcuda.so.1 is one of NVIDIA's forward-compatibility packages, which is newer than
 /// the kernel module on purpose. CUDA Compatibility: Forward Compatibility.
 bool is_forward_compatible(const DriverVersion& library, std::string_view real_path,

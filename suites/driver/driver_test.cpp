@@ -1,11 +1,12 @@
 #include "suites/driver/driver_test.h"
 
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "suites/driver/diagnosis.h"
 #include "suites/driver/findings.h"
 
 namespace conformance::driver {
@@ -30,6 +31,12 @@ DriverTable DriverTest::driver() {
         fmt::format("{}; there is {}", table.library().error(), seen.describe_gpus()), evidence));
   }
   return table;
+}
+
+DriverLibrary DriverTest::driver_library(const DriverTable& table) {
+  std::error_code none;
+  return {table.library().path(), table.library().real_path(),
+          std::filesystem::canonical("/run/opengl-driver/lib/libcuda.so.1", none).string()};
 }
 
 std::unique_ptr<NvmlSession> DriverTest::nvml() {

@@ -8,6 +8,7 @@
 #include "fixtures/host_facts.h"
 #include "fixtures/nvml_table.h"
 #include "fixtures/test.h"
+#include "suites/driver/diagnosis.h"
 
 namespace conformance::driver {
 
@@ -17,6 +18,8 @@ class DriverTest : public ConformanceTest {
   static HostFacts host();
   /// libcuda.so.1; ends the test with a finding if it cannot be loaded.
   static DriverTable driver();
+  /// Where that library lies.
+  static DriverLibrary driver_library(const DriverTable& table);
   /// NVML, initialised; ends the test with a finding if that fails.
   static std::unique_ptr<NvmlSession> nvml();
 };

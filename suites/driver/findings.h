@@ -165,6 +165,30 @@ inline constexpr FindingKind cuda_version_mismatch{
     "Two drivers' libraries are mixed: see which files are loaded in the evidence and remove the "
     "foreign "
     "one."};
+inline constexpr FindingKind toolkit_unsupported{
+    "driver.toolkit-not-supported", Severity::driver,
+    "The driver does not support programs that this toolkit builds.",
+    "Upgrade the driver to the version that the finding names, or use a toolkit that the driver "
+    "supports; "
+    "on data-center GPUs NVIDIA's package cuda-compat of the toolkit's release helps, too."};
+inline constexpr FindingKind compat_hides_driver{
+    "driver.compat-hides-driver", Severity::config,
+    "A forward-compatibility package's libcuda is loaded in place of the driver's own, though the "
+    "driver is newer.",
+    "Remove the cuda-compat package, or its directory from LD_LIBRARY_PATH and from "
+    "/etc/ld.so.conf.d."};
+inline constexpr FindingKind wrapper_mismatch{
+    "driver.wrapper-of-another-driver", Severity::config,
+    "The program is wrapped with a driver library of its own (nixGL, Flatpak), which is not of the "
+    "version of the host's kernel module.",
+    "Build the wrapper again for the present driver (nixGL: with `--impure`, so that it looks), or "
+    "update it (`flatpak update`); better, link the host's own driver libraries."};
+inline constexpr FindingKind companion_missing{
+    "driver.companion-missing", Severity::config,
+    "A library that belongs to the driver, and that libcuda loads when it needs it, cannot be "
+    "loaded.",
+    "Link all of the driver's libraries beside libcuda.so.1, not that one alone; in a container "
+    "add `compute` to NVIDIA_DRIVER_CAPABILITIES; else install the driver's missing package."};
 inline constexpr FindingKind libraries_mixed{
     "driver.libraries-mixed", Severity::driver,
     "libcuda.so.1 and a library that belongs to it come from different drivers.",

@@ -17,10 +17,6 @@ TEST_F(Gate, TheDriverLibraryIsFound) {
   const DriverTable table = driver();
   fact("driver.library", table.library().path());
   fact("driver.library.file", table.library().real_path());
-  // Not promised: the unversioned name belongs to development packages. Some programs need it,
-  // though.
-  const Library unversioned = Library::open("libcuda.so");
-  fact("driver.library.unversioned", unversioned.is_open() ? unversioned.path() : "not found");
   verified(1, "libraries");
 }
 
@@ -68,8 +64,13 @@ TEST_F(Gate, TheDriverInitialises) {
     for (const DeniedNode& node : denied) {
       evidence.add("open " + node.path, Reading<bool>::failed(node.error).describe());
     }
-    fail_and_end(Finding(diagnose_init(status.code(), seen, denied),
-                         library_subject(table.library()), status.describe(), evidence));
+    const FindingKind* kind = nullptr;
+    if (status.code() == CUDA_ERROR_SYSTEM_DRIVER_MISMATCH ||
+        status.code() == CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE) {
+      kind = diagnose_mismatch(driver_library(table), seen);
+    }
+    if (kind == nullptr) kind = &diagnose_init(status.code(), seen, denied);
+    fail_and_end(Finding(*kind, library_subject(table.library()), status.describe(), evidence));
   }
   verified(1, "calls");
 }

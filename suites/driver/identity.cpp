@@ -1,4 +1,8 @@
+#include <array>
 #include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -66,6 +70,67 @@ TEST_F(Identity, TheCompilerForPtxIsThere) {
                                  cuda.library().real_path(), compiler.real_path())))) {
     verified(1, "libraries");
   }
+}
+
+TEST_F(Identity, TheOtherCompanionsAreThere) {
+  claim("The libraries that libcuda loads when it needs them can be loaded and are of its driver",
+        "NVIDIA driver README: Installed Components");
+  const DriverTable cuda = driver();
+  const HostFacts seen = host();
+  const std::string& file = cuda.library().real_path();
+  auto version = DriverVersion::from_file_name(file);
+  if (!version && seen.module) version = seen.module->version;
+  if (!version) skip("nothing tells the driver's version, which decides on its companions");
+  struct Companion {
+    std::string_view stem, number;
+    int since;    ///< the first branch that has it
+    bool always;  ///< else it is looked for only if it lies beside libcuda: CUDA does without
+  };
+  static constexpr std::array kCompanions{Companion{"libnvidia-nvvm", "4", 470, true},
+                                          Companion{"libnvidia-gpucomp", "", 545, false}};
+  int looked_for = 0;
+  for (const Companion& companion : kCompanions) {
+    const std::string full = fmt::format("{}.so.{}", companion.stem, version->text);
+    std::error_code error;
+    const bool beside =
+        std::filesystem::exists(std::filesystem::path(file).parent_path() / full, error);
+    if (version->major < companion.since || (!companion.always && !beside)) continue;
+    ++looked_for;
+    const std::string name =
+        companion.number.empty() ? full : fmt::format("{}.so.{}", companion.stem, companion.number);
+    Library library = Library::open(name);
+    if (!library.is_open()) library = Library::open(full);
+    if (!expect(library.is_open(),
+                Finding(companion_missing, {"library", name}, library.error()))) {
+      continue;
+    }
+    fact(fmt::format("driver.companion.{}", companion.stem), library.real_path());
+    if (expect(of_one_driver(cuda.library(), library),
+               Finding(libraries_mixed, library_subject(library),
+                       fmt::format("libcuda.so.1 is {}, but {} is {}", file, name,
+                                   library.real_path())))) {
+      verified(1, "libraries");
+    }
+  }
+  if (looked_for == 0) skip(fmt::format("driver {} has no other companions", version->text));
+}
+
+TEST_F(Identity, TheNameWithoutNumberLeadsToTheSameDriver) {
+  claim("libcuda.so, where the loader finds one, is of the driver that libcuda.so.1 is of",
+        "CUDA Compatibility: the driver installs libcuda.so.1; libcuda.so is for development");
+  const DriverTable cuda = driver();
+  const Library unversioned = Library::open("libcuda.so");
+  fact("driver.library.unversioned",
+       unversioned.is_open() ? unversioned.real_path() : std::string("not found"));
+  const auto directory = [](const Library& library) {
+    return std::filesystem::path(library.real_path()).parent_path();
+  };
+  // Under WSL the names are copies of each other.
+  expect(!unversioned.is_open() || directory(unversioned) == directory(cuda.library()),
+         Finding(libraries_mixed, library_subject(unversioned),
+                 fmt::format("libcuda.so.1 is {}, but libcuda.so is {}", cuda.library().real_path(),
+                             unversioned.real_path())));
+  verified(1, "names");
 }
 
 }  // namespace

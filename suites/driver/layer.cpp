@@ -28,6 +28,8 @@ Layer this_layer() {
       &error_text_wrong,    &context_wrong,
       &context_leak,        &ptx_rejected,
       &module_check_wrong,  &module_result_wrong,
+      &toolkit_unsupported, &compat_hides_driver,
+      &wrapper_mismatch,    &companion_missing,
   };
   static constexpr std::array children{ChildTask{"count-devices", count_devices}};
   return {"driver", findings, children};

@@ -34,7 +34,6 @@ Toolkit EnvironmentTest::toolkit() {
 
 EnvironmentTest::Header EnvironmentTest::header(const Toolkit& toolkit, std::string_view name) {
   const auto path = toolkit.header(name);
-  constexpr std::size_t kLargestHeader = 16 << 20;
   const Reading<std::string> text =
       path ? read_text_file(*path, kLargestHeader) : Reading<std::string>();
   if (!text) {
@@ -73,6 +72,26 @@ ToolkitLibrary EnvironmentTest::library(const Toolkit& toolkit, std::string_view
                          fmt::format("{} is a link that leads nowhere", found.front().path)));
   }
   return found.front();
+}
+
+ToolkitVersion EnvironmentTest::toolkit_version(const Toolkit& toolkit) {
+  const Header cuda_h = header(toolkit, "cuda.h");
+  const auto version = ToolkitVersion::from_number(cuda_h.number("CUDA_VERSION"));
+  if (!version) {
+    fail_and_end(Finding(version_unreadable, file_subject(cuda_h.path),
+                         fmt::format("{} defines a CUDA_VERSION of {}", cuda_h.path,
+                                     cuda_h.number("CUDA_VERSION"))));
+  }
+  return *version;
+}
+
+void EnvironmentTest::expect_agreement(const InstalledVersions& versions, const Subject& subject) {
+  for (const Judgement& judgement : judge_parts(versions)) {
+    if (expect(judgement.holds, Finding(version_mismatch, subject, judgement.sentence,
+                                        {{"rule", std::string(judgement.source)}}))) {
+      verified(1, "pairs of versions");
+    }
+  }
 }
 
 }  // namespace conformance::environment

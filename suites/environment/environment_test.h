@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "fixtures/compatibility.h"
 #include "fixtures/test.h"
 #include "fixtures/toolkit.h"
 
@@ -25,6 +26,10 @@ class EnvironmentTest : public ConformanceTest {
   static Header header(const Toolkit& toolkit, std::string_view name);
   /// A library of the toolkit; ends the test with a finding if it is not there.
   static ToolkitLibrary library(const Toolkit& toolkit, std::string_view stem);
+  /// The release of the toolkit's headers; ends the test with a finding if they do not say.
+  static ToolkitVersion toolkit_version(const Toolkit& toolkit);
+  /// Parts of the toolkit must agree as the rules of exact agreement have it.
+  static void expect_agreement(const InstalledVersions& versions, const Subject& subject);
   static bool any_origin();
 };
 

@@ -79,6 +79,19 @@ inline constexpr FindingKind loaded_from_elsewhere{
     "The loader takes a CUDA library from outside CUDA_PATH, so another toolkit would be tested.",
     "Take the other directory out of LD_LIBRARY_PATH, or point CUDA_PATH at that toolkit and build "
     "again."};
+inline constexpr FindingKind stub_on_library_path{
+    "environment.stub-on-library-path", Severity::config,
+    "A directory of LD_LIBRARY_PATH holds the toolkit's stub of a driver library, which only "
+    "serves "
+    "for linking and refuses every call; programs find it before or in place of the driver.",
+    "Take that directory off LD_LIBRARY_PATH: linkers are given it with -L."};
+inline constexpr FindingKind nccl_plugin_unusable{
+    "environment.nccl-plugin-unusable", Severity::config,
+    "NCCL would take up a plugin that cannot be loaded or is none of its kind; it then goes "
+    "without, "
+    "often far more slowly, or fails.",
+    "Install the plugin for this machine and this NCCL with all that it needs, or take its "
+    "directory off LD_LIBRARY_PATH and unset the variable that names it."};
 inline constexpr FindingKind foreign_libc{
     "environment.foreign-libc", Severity::config,
     "A directory of LD_LIBRARY_PATH holds another C or C++ library than the one that programs here "

@@ -19,8 +19,12 @@ std::string_view to_string(CudaLibrary library) {
       return "cudart";
     case CudaLibrary::cublas:
       return "cublas";
+    case CudaLibrary::cublas_lt:
+      return "cublasLt";
     case CudaLibrary::nccl:
       return "nccl";
+    case CudaLibrary::nvrtc:
+      return "nvrtc";
   }
   return "";
 }
@@ -28,6 +32,7 @@ std::string_view to_string(CudaLibrary library) {
 /// The libraries' own signatures: each answers 0 on success.
 using GetVersion = int (*)(int*);
 using GetProperty = int (*)(int, int*);
+using GetTwoParts = int (*)(int*, int*);
 
 std::optional<LibraryVersion> call_version(const Library& library, const char* name,
                                            std::optional<LibraryVersion> (*decode)(int)) {
@@ -43,14 +48,21 @@ std::optional<LibraryVersion> decode_cudart(int number) {
   return LibraryVersion{version->major, version->minor, 0};
 }
 
-std::optional<LibraryVersion> cublas_version(const Library& library) {
+std::optional<LibraryVersion> call_property(const Library& library, const char* name) {
   // libraryPropertyType of library_types.h: MAJOR_VERSION 0, MINOR_VERSION 1, PATCH_LEVEL 2.
-  const auto function = reinterpret_cast<GetProperty>(library.symbol("cublasGetProperty"));
+  const auto function = reinterpret_cast<GetProperty>(library.symbol(name));
   LibraryVersion version;
   if (function == nullptr || function(0, &version.major) != 0 || function(1, &version.minor) != 0 ||
       function(2, &version.patch) != 0) {
     return std::nullopt;
   }
+  return version;
+}
+
+std::optional<LibraryVersion> nvrtc_version(const Library& library) {
+  const auto function = reinterpret_cast<GetTwoParts>(library.symbol("nvrtcVersion"));
+  LibraryVersion version;
+  if (function == nullptr || function(&version.major, &version.minor) != 0) return std::nullopt;
   return version;
 }
 
@@ -92,9 +104,13 @@ int print_library_version(std::span<const std::string> arguments) {
   if (arguments[0] == "cudart") {
     version = call_version(library, "cudaRuntimeGetVersion", decode_cudart);
   } else if (arguments[0] == "cublas") {
-    version = cublas_version(library);
+    version = call_property(library, "cublasGetProperty");
+  } else if (arguments[0] == "cublasLt") {
+    version = call_property(library, "cublasLtGetProperty");
   } else if (arguments[0] == "nccl") {
     version = call_version(library, "ncclGetVersion", parse_nccl_version);
+  } else if (arguments[0] == "nvrtc") {
+    version = nvrtc_version(library);
   }
   if (!version) {
     fmt::print(stderr, "it does not answer with a version\n");

@@ -8,11 +8,11 @@
 
 namespace conformance::environment {
 
-enum class CudaLibrary { cudart, cublas, nccl };
+enum class CudaLibrary { cudart, cublas, cublas_lt, nccl, nvrtc };
 
 /// Asks a library file for its version, without a driver: cudaRuntimeGetVersion, cublasGetProperty,
-/// ncclGetVersion. The library is loaded in a fresh process, so that a damaged one takes nobody
-/// along. `error` says why there is no version.
+/// cublasLtGetProperty, ncclGetVersion, nvrtcVersion. The library is loaded in a fresh process, so
+/// that a damaged one takes nobody along. `error` says why there is no version.
 struct VersionAnswer {
   LibraryVersion version;
   std::string error;

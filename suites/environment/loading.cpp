@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <system_error>
@@ -7,10 +8,15 @@
 #include <gnu/lib-names.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "fixtures/child.h"
+#include "fixtures/elf.h"
+#include "fixtures/library.h"
+#include "fixtures/plugins.h"
 #include "suites/environment/environment_test.h"
 #include "suites/environment/findings.h"
+#include "suites/environment/open_library.h"
 
 namespace conformance::environment {
 namespace {
@@ -137,6 +143,65 @@ TEST_F(Loading, TheLibraryPathKeepsTheCLibrary) {
              Finding(foreign_libc, {"library", "libstdc++.so.6"},
                      fmt::format("the loader complains: {}", readable(with.complaint))))) {
     verified(1, "libraries");
+  }
+}
+
+TEST_F(Loading, TheLibraryPathHoldsNoStubOfTheDriver) {
+  claim("No directory of LD_LIBRARY_PATH holds the toolkit's stubs of the driver's libraries",
+        "CUDA Driver API: CUDA_ERROR_STUB_LIBRARY; ld.so(8): LD_LIBRARY_PATH");
+  const char* variable = std::getenv("LD_LIBRARY_PATH");
+  const std::string path = variable != nullptr ? variable : "";
+  fact("environment.library-path", path.empty() ? "not set" : readable(path));
+  static constexpr std::array<std::string_view, 4> kNames{"libcuda.so.1", "libcuda.so",
+                                                          "libnvidia-ml.so.1", "libnvidia-ml.so"};
+  for (const std::string& directory : library_path_directories(path)) {
+    for (const std::string_view name : kNames) {
+      const std::string file = fmt::format("{}/{}", directory, name);
+      std::error_code error;
+      const std::string real_path = fs::canonical(file, error).string();
+      if (error) continue;
+      const ElfReading read = read_elf(real_path);
+      const StubEvidence stub = read.elf ? stub_evidence(*read.elf, real_path) : StubEvidence();
+      if (!expect(!stub.proven(),
+                  Finding(stub_on_library_path, file_subject(file),
+                          fmt::format("{} leads to {}: {}", file, real_path, stub.describe()),
+                          {{"LD_LIBRARY_PATH", readable(path)}}))) {
+        break;  // the other names in that directory say the same
+      }
+    }
+  }
+  verified(1, "search paths");
+}
+
+TEST_F(Loading, NcclsPluginsCanBeLoaded) {
+  claim("Each plugin that NCCL finds by its name or by a variable is one, and can be loaded",
+        "NCCL: Environment Variables, NCCL_NET_PLUGIN, NCCL_TUNER_PLUGIN, NCCL_PROFILER_PLUGIN");
+  for (const NcclPluginKind& kind : nccl_plugin_kinds()) {
+    const char* value = std::getenv(std::string(kind.variable).c_str());
+    const NcclPluginRequest request = nccl_plugin_request(kind, value);
+    std::string loaded;
+    for (const std::vector<std::string>& files : request.plugins) {
+      const OpenAnswer answer = open_library(files);
+      if (!answer.found && !request.by_variable) continue;
+      const Subject subject{"library", files.front()};
+      const Evidence evidence{{std::string(kind.variable), value != nullptr ? value : "not set"},
+                              {"loader", answer.error}};
+      if (!expect(
+              !answer.path.empty(),
+              Finding(nccl_plugin_unusable, subject,
+                      fmt::format("NCCL's {} plugin: {}", kind.name, answer.error), evidence))) {
+        continue;
+      }
+      loaded += fmt::format("{}{}", loaded.empty() ? "" : " ", answer.path);
+      const ElfReading read = read_elf(answer.path);
+      expect(read.elf && exports_plugin(*read.elf, kind),
+             Finding(nccl_plugin_unusable, subject,
+                     fmt::format("{} exports nothing that begins with {}", answer.path,
+                                 fmt::join(kind.symbols, " or ")),
+                     evidence));
+    }
+    fact(fmt::format("nccl.plugin.{}", kind.name), loaded.empty() ? std::string("none") : loaded);
+    verified(1, "kinds of plugins");
   }
 }
 

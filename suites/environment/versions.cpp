@@ -7,6 +7,7 @@
 #include <nccl.h>
 
 #include "fixtures/child.h"
+#include "fixtures/compatibility.h"
 #include "fixtures/version.h"
 #include "suites/environment/environment_test.h"
 #include "suites/environment/findings.h"
@@ -17,17 +18,6 @@ namespace {
 
 class Versions : public EnvironmentTest {
  protected:
-  static ToolkitVersion toolkit_version(const Toolkit& toolkit) {
-    const Header cuda_h = header(toolkit, "cuda.h");
-    const auto version = ToolkitVersion::from_number(cuda_h.number("CUDA_VERSION"));
-    if (!version) {
-      fail_and_end(Finding(version_unreadable, file_subject(cuda_h.path),
-                           fmt::format("{} defines a CUDA_VERSION of {}", cuda_h.path,
-                                       cuda_h.number("CUDA_VERSION"))));
-    }
-    return *version;
-  }
-
   static LibraryVersion ask(CudaLibrary which, const ToolkitLibrary& file) {
     const VersionAnswer answer = ask_library_version(which, file.path);
     if (!answer.error.empty()) {
@@ -100,8 +90,10 @@ TEST_F(Versions, TheCompilerIsOfTheHeadersRelease) {
                                      result.describe(), readable(result.output + result.error))));
   }
   fact("toolkit.nvcc", version->text());
-  expect_same(version_mismatch, *compiler, version->text(), header(found, "cuda.h").path,
-              headers.text());
+  InstalledVersions versions;
+  versions.headers = headers;
+  versions.compiler = *version;
+  expect_agreement(versions, file_subject(*compiler));
 }
 
 TEST_F(Versions, TheRuntimeLibraryIsOfTheHeadersRelease) {
@@ -111,14 +103,43 @@ TEST_F(Versions, TheRuntimeLibraryIsOfTheHeadersRelease) {
   const ToolkitVersion headers = toolkit_version(found);
   const ToolkitLibrary file = library(found, "libcudart");
   const LibraryVersion runtime = ask(CudaLibrary::cudart, file);
-  expect_same(version_mismatch, file.path, ToolkitVersion{runtime.major, runtime.minor}.text(),
-              header(found, "cuda.h").path, headers.text());
+  InstalledVersions versions;
+  versions.headers = headers;
+  versions.runtime = ToolkitVersion{runtime.major, runtime.minor};
+  expect_agreement(versions, file_subject(file.path));
+}
+
+TEST_F(Versions, NvrtcIsOfTheHeadersRelease) {
+  claim("libnvrtc, if the toolkit holds it, reports the release of the headers",
+        "NVRTC: nvrtcVersion");
+  const Toolkit found = toolkit();
+  const ToolkitVersion headers = toolkit_version(found);
+  if (found.libraries("libnvrtc").empty()) skip("the toolkit holds no libnvrtc");
+  const ToolkitLibrary file = library(found, "libnvrtc");
+  const LibraryVersion nvrtc = ask(CudaLibrary::nvrtc, file);
+  fact("toolkit.nvrtc", ToolkitVersion{nvrtc.major, nvrtc.minor}.text());
+  InstalledVersions versions;
+  versions.headers = headers;
+  versions.nvrtc = ToolkitVersion{nvrtc.major, nvrtc.minor};
+  expect_agreement(versions, file_subject(file.path));
 }
 
 TEST_F(Versions, CublasIsOfItsHeadersRelease) {
   claim("libcublas reports the version of the cublas_api.h beside it", "cuBLAS: cublasGetProperty");
   expect_of_its_header(CudaLibrary::cublas, "libcublas", "cublas_api.h", "CUBLAS_VER",
                        "toolkit.cublas");
+}
+
+TEST_F(Versions, CublasLtIsOfCublassRelease) {
+  claim("libcublasLt reports exactly the version that libcublas reports",
+        "cuBLAS: cublasGetProperty, cublasLtGetProperty");
+  const Toolkit found = toolkit();
+  const ToolkitLibrary file = library(found, "libcublasLt");
+  InstalledVersions versions;
+  versions.cublas = ask(CudaLibrary::cublas, library(found, "libcublas"));
+  versions.cublas_lt = ask(CudaLibrary::cublas_lt, file);
+  fact("toolkit.cublasLt", versions.cublas_lt->text());
+  expect_agreement(versions, file_subject(file.path));
 }
 
 TEST_F(Versions, NcclIsOfItsHeadersRelease) {

@@ -160,7 +160,7 @@ std::vector<Case> all_cases() {
        "",
        put_other_nvml_first,
        "driver.version-mismatch",
-       "nvmlSystemGetDriverVersion",
+       "NVML",
        {{"failed", {"driver.Versions.LibrariesAndKernelModuleAreOfOneVersion"}}}},
       {"no-visible-device",
        1,

@@ -167,18 +167,23 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work) {
   }
 }
 
-constexpr std::string_view kDriverLibraries[] = {"libcuda", "libnvidia-ml",
-                                                 "libnvidia-ptxjitcompiler"};
+struct DriverLibrary {
+  std::string_view name;
+  int interface;
+};
+constexpr DriverLibrary kDriverLibraries[] = {
+    {"libcuda", 1}, {"libnvidia-ml", 1}, {"libnvidia-ptxjitcompiler", 1}, {"libnvidia-nvvm", 4}};
 
 /// The driver's libraries as an installation has them: files that carry the version in their names,
 /// and links. Hard links, because the loader must see these names and not the build's.
 void make_driver(const fs::path& folder, const std::string& version, const Options& options) {
   fs::create_directories(folder);
-  for (const std::string_view name : kDriverLibraries) {
+  for (const auto& [name, interface] : kDriverLibraries) {
     const std::string file = fmt::format("{}.so.{}", name, version);
-    fs::create_hard_link(fs::path(options.simulator) / fmt::format("{}.so.1", name), folder / file);
-    fs::create_symlink(file, folder / fmt::format("{}.so.1", name));
-    fs::create_symlink(fmt::format("{}.so.1", name), folder / fmt::format("{}.so", name));
+    const std::string link = fmt::format("{}.so.{}", name, interface);
+    fs::create_hard_link(fs::path(options.simulator) / link, folder / file);
+    fs::create_symlink(file, folder / link);
+    fs::create_symlink(link, folder / fmt::format("{}.so", name));
   }
 }
 

@@ -178,5 +178,32 @@ TEST(DriverDiagnosis, OnlyANewerCompatLibraryMayDifferFromTheModule) {
   EXPECT_FALSE(driver::is_forward_compatible(young, "/usr/lib/libcuda.so.580.65.06", old));
 }
 
+TEST(DriverDiagnosis, ALibraryOfAnotherVersionIsBlamedOnWhatBroughtIt) {
+  HostFacts host;
+  const auto kind = [&host](driver::DriverLibrary library) {
+    return driver::diagnose_mismatch(library, host);
+  };
+  const auto plain = [&](const std::string& file) { return kind({file, file}); };
+  const std::string store = "/nix/store/x-nvidia-x11-570.86.10/lib/";
+  EXPECT_EQ(plain("/usr/lib/libcuda.so.570.86.10"), nullptr);  // the module's is not known
+  host.module = Reading<KernelModule>::of({*DriverVersion::parse("580.65.06"), true, ""});
+  EXPECT_EQ(plain("/usr/lib/libcuda.so.580.65.06"), nullptr);
+  EXPECT_EQ(plain("/usr/lib/libcuda.so.1"), nullptr);
+  EXPECT_EQ(plain("/usr/lib/libcuda.so.570.86.10"), &driver::version_mismatch);
+  EXPECT_EQ(plain("/usr/local/cuda/compat/libcuda.so.570.86.10"), &driver::compat_hides_driver);
+  EXPECT_EQ(plain("/usr/local/cuda/compat/libcuda.so.590.44.01"), nullptr);
+  EXPECT_EQ(plain(store + "libcuda.so.570.86.10"), &driver::wrapper_mismatch);
+  EXPECT_EQ(plain("/usr/lib/x86_64-linux-gnu/GL/nvidia-570-86-10/lib/libcuda.so.570.86.10"),
+            &driver::wrapper_mismatch);
+  // NixOS' own driver, and the host's through the development shell's links.
+  EXPECT_EQ(kind({"/run/opengl-driver/lib/libcuda.so.1", store + "libcuda.so.570.86.10"}),
+            &driver::version_mismatch);
+  EXPECT_EQ(kind({"/nix/store/y-toolkit/lib/libcuda.so.1", store + "libcuda.so.570.86.10",
+                  store + "libcuda.so.570.86.10"}),
+            &driver::version_mismatch);
+  EXPECT_EQ(kind({"/nix/store/y-toolkit/lib/libcuda.so.1", "/usr/lib/libcuda.so.570.86.10"}),
+            &driver::version_mismatch);
+}
+
 }  // namespace
 }  // namespace conformance

@@ -521,6 +521,17 @@ TEST_F(ReportResults, HostileTextLeavesEveryReportWellFormed) {
   EXPECT_EQ(shown.find('\r'), std::string::npos);
 }
 
+TEST_F(ReportResults, TheTableShowsTheVerdictOnDriverAndToolkit) {
+  add_passed_gates();
+  EXPECT_EQ(table(judge(records), "/r", false).find("Versions:"), std::string::npos);
+  JournalText journal("memory.Copy");
+  journal.add({{"type", "fact"}, {"name", "driver.verdict"}, {"value", "driver 1 x toolkit 2"}});
+  journal.passed("A").passed("B").passed("C").process_end(0);
+  add("memory.Copy", journal, launch("memory.Copy", "exited", 0));
+  EXPECT_NE(table(judge(records), "/r", false).find("\n  Versions: driver 1 x toolkit 2\n"),
+            std::string::npos);
+}
+
 TEST_F(ReportResults, TheTableIsNeverWiderThan120Characters) {
   add_passed_gates();
   JournalText journal("memory.Copy");
