@@ -46,17 +46,17 @@ TEST(PartsOfDriverAndToolkit, EachPartThatDiffersIsNamed) {
     return broken_rules(versions);
   };
   EXPECT_EQ(broken([](auto& v) { v.kernel_module = DriverVersion::parse("575.57.08"); }),
-            "libcuda is 580.95.5, but the kernel module 575.57.8\n"
-            "NVML is 580.95.5, but the kernel module 575.57.8\n"
-            "/sys/module/nvidia/version is 580.95.5, but /proc/driver/nvidia/version 575.57.8\n");
+            "libcuda is 580.95.05, but the kernel module 575.57.08\n"
+            "NVML is 580.95.05, but the kernel module 575.57.08\n"
+            "/sys/module/nvidia/version is 580.95.05, but /proc/driver/nvidia/version 575.57.08\n");
   EXPECT_EQ(broken([](auto& v) {
               v.kernel_module.reset();
               v.module_in_sysfs = DriverVersion::parse("575.57.08");
               v.nvml.reset();
             }),
-            "libcuda is 580.95.5, but the kernel module 575.57.8\n");
+            "libcuda is 580.95.05, but the kernel module 575.57.08\n");
   EXPECT_EQ(broken([](auto& v) { v.nvml_file = DriverVersion::parse("575.57.08"); }),
-            "NVML's file is 575.57.8, but what NVML says 580.95.5\n");
+            "NVML's file is 575.57.08, but what NVML says 580.95.05\n");
   EXPECT_EQ(broken([](auto& v) {
               v.nvml_cuda = DriverCudaVersion{12, 9};
             }),
