@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "ci/report/results.h"
 #include "ci/report/text.h"
 
 namespace conformance::report {
@@ -97,14 +98,14 @@ std::string html(const Json& results) {
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}: {1}</title>"
       "<style>{2}</style></head><body>\n<h1>{0}: <span class=\"{1}\">{1}</span></h1>\n"
       "<p>Run {3}, {4}, level {5}, CUDA origin {6}.</p>\n"
-      "<h2>Findings</h2>\n{7}<h2>Entries</h2>\n{8}<h2>Tests</h2>\n{9}<h2>Figures</h2>\n{10}"
+      "<h2>Findings</h2>\n{7}<h2>Entries</h2>\n{8}<h2>Tests</h2>\n{9}<h2>{13}</h2>\n{10}"
       "<h2>Host</h2>\n{11}<h2>Warnings</h2>\n<ul>{12}</ul>\n</body></html>\n",
       title, verdict, kStyle, escape_xml(words(run.at("id"))), utc(run.at("started").get<double>()),
       escape_xml(words(run.at("level"))), escape_xml(words(run.at("cuda_origin"))),
       findings(results), table({"Entry", "Outcome", "Level", "Seconds"}, entries),
       table({"Test", "Outcome", "Claim", "Source", "Why"}, tests),
       table({"Figure", "Subject", "Value", "Unit", "Limit", "Floor"}, figures),
-      table({"Fact", "Value"}, facts), warnings);
+      table({"Fact", "Value"}, facts), warnings, figures_title(results));
 }
 
 }  // namespace conformance::report

@@ -124,6 +124,7 @@ std::string run_properties(const Json& results, const std::string& entry) {
   items += property("level", words(run.at("level")));
   items += property("cuda_origin", words(run.at("cuda_origin")));
   items += property("simulated", words(results.at("simulated")));
+  if (results.at("simulated").get<bool>()) items += property("figures", "of modelled time");
   for (const Json& fact : results.at("facts")) {
     if (fact.at("entry") == entry) {
       items += property("fact." + words(fact.at("name")), words(fact.at("value")));

@@ -534,4 +534,8 @@ Json load_results(const std::filesystem::path& path) {
   }
 }
 
+std::string figures_title(const Json& results) {
+  return results.at("simulated").get<bool>() ? "Figures, of modelled time" : "Figures";
+}
+
 }  // namespace conformance::report

@@ -26,4 +26,7 @@ Json judge(const Records& records);
 /// Reads results.json back; throws CannotRun for anything else.
 Json load_results(const std::filesystem::path& path);
 
+/// What the reports call the figures: "Figures", or "Figures, of modelled time" for simulated GPUs.
+std::string figures_title(const Json& results);
+
 }  // namespace conformance::report

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "ci/report/results.h"
 #include "ci/report/text.h"
 #include "fixtures/figure.h"
 
@@ -176,7 +177,8 @@ void add_figures(Table& table, const Json& results) {
   }
   if (names.empty()) return;
   table.blank();
-  table.line(fmt::format("Figures {:<38}{:>14}{:>14}{:>14}", "", "least", "median", "most"));
+  table.line(
+      fmt::format("{:<46}{:>14}{:>14}{:>14}", figures_title(results), "least", "median", "most"));
   for (const auto& key : names) {
     const std::vector<double>& all = values.at(key);
     const auto [least, most] = std::ranges::minmax(all);

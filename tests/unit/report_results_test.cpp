@@ -488,6 +488,9 @@ TEST_F(ReportResults, ASimulatedRunSaysSoEverywhere) {
   EXPECT_NE(xml.find("<testsuite name=\"simulated: memory.Gate\""), std::string::npos);
   EXPECT_EQ(xml.find("<testsuite name=\"memory.Gate\""), std::string::npos);
   EXPECT_NE(html(results).find("<title>simulated: "), std::string::npos);
+  EXPECT_NE(xml.find("name=\"figures\" value=\"of modelled time\""), std::string::npos);
+  EXPECT_NE(html(results).find("<h2>Figures, of modelled time</h2>"), std::string::npos);
+  EXPECT_EQ(figures_title(results), "Figures, of modelled time");
 }
 
 /// Text that breaks whatever is not escaped.
