@@ -1,6 +1,7 @@
 // Runs a command and keeps its processes together: however this program or its parent ends, nothing
 // that the command started goes on.
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -11,6 +12,7 @@
 
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,6 +72,15 @@ bool collect(pid_t child, std::optional<int>& status) {
   }
 }
 
+/// For this process, which needs next to none, and those that it starts: each is killed once it has
+/// used so much processor time.
+void limit_processor_time(unsigned seconds) {
+  const rlimit both{seconds, seconds};
+  if (::setrlimit(RLIMIT_CPU, &both) != 0) {
+    throw report::CannotRun(fmt::format("setrlimit: {}", std::strerror(errno)));
+  }
+}
+
 int keep(const std::vector<std::string>& command, pid_t parent, bool tell) {
   using Clock = std::chrono::steady_clock;
   const sigset_t signals = awaited_signals();
@@ -106,10 +117,13 @@ int run(int argc, char** argv) {
   std::vector<std::string> command;
   pid_t parent = 0;
   bool tell = false;
+  unsigned cpu_seconds = 0;
   CLI::App app{"Runs a command and ends all its processes when it ends, and when our parent does."};
   app.add_option("--parent", parent, "The process that this program must be a child of")
       ->required();
   app.add_flag("--tell", tell, "Append the number of this process to the command");
+  app.add_option("--cpu-seconds", cpu_seconds,
+                 "Processor time after which a process is killed, each by its own");
   app.add_option("command", command, "After --: the command and its arguments")->required();
   app.positionals_at_end();
   try {
@@ -117,6 +131,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitPassed : kExitUsage;
   }
+  if (cpu_seconds > 0) limit_processor_time(cpu_seconds);
   return keep(command, parent, tell);
 }
 

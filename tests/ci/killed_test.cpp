@@ -110,6 +110,20 @@ class Killed : public testing::Test {
   }
 };
 
+TEST(Keeper, KillsAProcessAboveItsProcessorTime) {
+  ChildOptions options;
+  options.argv = {fs::path(LAUNCH_PROGRAM).replace_filename("conformance-keep").native(),
+                  "--parent",
+                  std::to_string(::getpid()),
+                  "--cpu-seconds",
+                  "1",
+                  "--",
+                  "sh",
+                  "-c",
+                  "sh -c 'while :; do :; done'; echo $?"};
+  EXPECT_EQ(run_child(options).output, fmt::format("{}\n", 128 + SIGKILL));
+}
+
 TEST_F(Killed, TheScenarioDriverLeavesNothing) {
   const std::vector<std::string> command{
       std::string(BUILD_DIR) + "/tests/scenarios/conformance-scenarios",

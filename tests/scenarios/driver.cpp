@@ -388,6 +388,8 @@ Outcome run_scenario(const Scenario& scenario, const Options& options, const Cat
     run.argv = {options.build + "/ci/conformance-keep",
                 "--parent",
                 std::to_string(::getpid()),
+                "--cpu-seconds",
+                std::to_string(cpu_limit(scenario, options).count()),
                 "--",
                 options.ctest,
                 "--test-dir",
@@ -396,7 +398,6 @@ Outcome run_scenario(const Scenario& scenario, const Options& options, const Cat
     if (scenario.level == "quick") run.argv.insert(run.argv.end(), {"-L", "^quick$"});
     run.argv.insert(run.argv.end(), scenario.arguments.begin(), scenario.arguments.end());
     run.deadline = std::chrono::seconds(std::lround(120 * options.slowdown));
-    run.cpu_limit = cpu_limit(scenario, options);
     run.merge_streams = true;
     run.environment.merge(Environment{
         {"CONFORMANCE_REPORT_DIR", work / "report"},
