@@ -10,6 +10,7 @@
 
 #include "tests/simulator/core/context.h"
 #include "tests/simulator/cublas/gemm.h"
+#include "tests/simulator/cublas/version_property.h"
 
 namespace conformance::sim::cublas {
 namespace {
@@ -176,19 +177,7 @@ cublasStatus_t cublasGetVersion_v2(cublasHandle_t, int* version) {
 }
 
 cublasStatus_t cublasGetProperty(libraryPropertyType type, int* value) {
-  if (value == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
-  switch (type) {
-    case MAJOR_VERSION:
-      *value = CUBLAS_VER_MAJOR;
-      return CUBLAS_STATUS_SUCCESS;
-    case MINOR_VERSION:
-      *value = CUBLAS_VER_MINOR;
-      return CUBLAS_STATUS_SUCCESS;
-    case PATCH_LEVEL:
-      *value = CUBLAS_VER_PATCH;
-      return CUBLAS_STATUS_SUCCESS;
-  }
-  return CUBLAS_STATUS_INVALID_VALUE;
+  return version_property(type, value);
 }
 
 const char* cublasGetStatusName(cublasStatus_t status) {
