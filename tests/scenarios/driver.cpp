@@ -369,7 +369,8 @@ void check_cost(const Scenario& scenario, const Options& options, Outcome& outco
     outcome.problems.push_back(fmt::format("took {:.1f} s of processor time, of {:.0f} allowed",
                                            outcome.cpu_seconds, limit));
   }
-  if (outcome.peak_mib > process_mib(scenario) * options.slowdown) {
+  if (static_cast<double>(outcome.peak_mib) >
+      static_cast<double>(process_mib(scenario)) * options.slowdown) {
     outcome.problems.push_back(fmt::format("its largest process took {} MiB, of {} allowed",
                                            outcome.peak_mib, process_mib(scenario)));
   }
