@@ -72,6 +72,7 @@ bool judge(const std::vector<DeviceModule>& modules, const Target& target) {
   std::map<Coverage, int> counts;
   for (const DeviceModule& module : modules) ++counts[coverage(module, target.capability)];
   std::vector<std::string> parts;
+  parts.reserve(counts.size());
   for (const auto& [how, count] : counts) {
     parts.push_back(fmt::format("{} {}", count, to_string(how)));
   }
