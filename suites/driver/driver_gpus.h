@@ -40,6 +40,32 @@ class Context {
   CUcontext handle_ = nullptr;
 };
 
+/// A reference to a GPU's primary context, given back in the end, unless the test did so by
+/// `release`. `cuda` must outlive it.
+class PrimaryContext {
+ public:
+  /// Throws StatusError.
+  PrimaryContext(const DriverTable& cuda, CUdevice device) : cuda_(cuda), device_(device) {
+    ensure(CONFORMANCE_CALL(cuda.cuDevicePrimaryCtxRetain(&handle_, device)));
+  }
+  PrimaryContext(const PrimaryContext&) = delete;
+  PrimaryContext& operator=(const PrimaryContext&) = delete;
+  ~PrimaryContext() {
+    if (!released_) cuda_.cuDevicePrimaryCtxRelease_v2(device_);
+  }
+  CUcontext get() const { return handle_; }
+  CUresult release() {
+    released_ = true;
+    return cuda_.cuDevicePrimaryCtxRelease_v2(device_);
+  }
+
+ private:
+  const DriverTable& cuda_;
+  const CUdevice device_;
+  CUcontext handle_ = nullptr;
+  bool released_ = false;
+};
+
 /// The finding that a failed call of the driver stands for.
 Finding driver_finding(const Status& status, Subject subject);
 

@@ -23,6 +23,26 @@ class Modules : public DriverGpuTest {
   /// CUDA Programming Guide, CUDA Environment Variables: CUDA_CACHE_DISABLE.
   static void SetUpTestSuite() { ::setenv("CUDA_CACHE_DISABLE", "1", 1); }
 
+  /// The GPU's primary context as the thread's current one. It is retained until the process ends,
+  /// so that the tests share it: making one takes up to a second.
+  class Current {
+   public:
+    Current(const DriverTable& cuda, const DriverGpu& gpu) : cuda_(cuda) {
+      CUcontext primary = nullptr;
+      ensure(CONFORMANCE_CALL(cuda.cuDevicePrimaryCtxRetain(&primary, gpu.device)));
+      ensure(CONFORMANCE_CALL(cuda.cuCtxPushCurrent_v2(primary)));
+    }
+    Current(const Current&) = delete;
+    Current& operator=(const Current&) = delete;
+    ~Current() {
+      CUcontext popped = nullptr;
+      cuda_.cuCtxPopCurrent_v2(&popped);
+    }
+
+   private:
+    const DriverTable& cuda_;
+  };
+
   /// A module in the current context, or why there is none.
   class Module {
    public:
@@ -125,7 +145,7 @@ TEST_F(Modules, PtxIsCompiledForTheGpuAndRuns) {
       "cuModuleLoadDataEx");
   open();
   for_each_gpu([&](const DriverGpu& gpu) {
-    const Context context(cuda(), gpu.device);
+    const Current current(cuda(), gpu);
     const Module module(cuda(), probe_ptx().c_str());
     require_loaded(module, gpu, "PTX");
     check_kernel(module, gpu, "PTX");
@@ -141,7 +161,7 @@ TEST_F(Modules, TheFatBinaryHoldsCodeThatRuns) {
       "cuModuleLoadDataEx");
   open();
   for_each_gpu([&](const DriverGpu& gpu) {
-    const Context context(cuda(), gpu.device);
+    const Current current(cuda(), gpu);
     const Module module(cuda(), probe_fat_binary().data());
     require_loaded(module, gpu, "fat binary");
     check_kernel(module, gpu, "a fat binary");
@@ -155,7 +175,7 @@ TEST_F(Modules, BrokenPtxIsRefusedWithALog) {
       "CUDA Driver API, Module Management: cuModuleLoadDataEx, CU_JIT_ERROR_LOG_BUFFER");
   open();
   for_each_gpu([&](const DriverGpu& gpu) {
-    const Context context(cuda(), gpu.device);
+    const Current current(cuda(), gpu);
     const Module module(cuda(), broken_ptx().c_str());
     expect_code(module.code, CUDA_ERROR_INVALID_PTX, "cuModuleLoadDataEx of broken PTX",
                 gpu.subject, module_check_wrong);
@@ -173,7 +193,7 @@ TEST_F(Modules, AFatBinaryWithoutCodeForTheGpuIsRefused) {
       "Compatibility");
   open();
   for_each_gpu([&](const DriverGpu& gpu) {
-    const Context context(cuda(), gpu.device);
+    const Current current(cuda(), gpu);
     const Module module(cuda(), foreign_fat_binary(gpu.capability.major).data());
     expect_code(module.code, CUDA_ERROR_NO_BINARY_FOR_GPU,
                 "cuModuleLoadDataEx of code for another architecture", gpu.subject,
@@ -186,7 +206,7 @@ TEST_F(Modules, AFunctionThatIsNotThereIsNotFound) {
         "CUDA Driver API, Module Management: cuModuleGetFunction");
   open();
   for_each_gpu([&](const DriverGpu& gpu) {
-    const Context context(cuda(), gpu.device);
+    const Current current(cuda(), gpu);
     const Module module(cuda(), probe_fat_binary().data());
     require_loaded(module, gpu, "fat binary");
     CUfunction function = nullptr;
