@@ -1,50 +1,75 @@
 #pragma once
 
 #include "kernels/grid.cuh"
+#include "kernels/launch.h"
 #include "kernels/pattern.h"
 
 namespace conformance::kernels {
 
-// Two words a thread and step: 16-byte accesses, which memory and links both need for full speed.
-// The launcher guarantees 16-byte alignment; an odd last word is the first thread's.
+// Two words at a time: 16-byte accesses, which memory and links both need for full speed. The
+// launcher guarantees 16-byte alignment. Blocks go through the memory tile by tile, each thread
+// with all of its accesses to a tile under way at once; what is less than a tile is done word by
+// word.
 
+inline constexpr unsigned kPairsPerThread = 4;
+inline constexpr std::size_t kPairsPerTile = std::size_t{kThreads} * kPairsPerThread;
+
+template <PatternKind kKind>
+__device__ ulonglong2 pattern_pair(std::uint64_t index, std::uint64_t seed, std::uint64_t flip) {
+  ulonglong2 pair;
+  pair.x = pattern_word(kKind, index, seed) ^ flip;
+  pair.y = pattern_word(kKind, index + 1, seed) ^ flip;
+  return pair;
+}
+
+template <PatternKind kKind>
 __global__ void fill_pattern_kernel(ulonglong2* pairs, std::size_t count, std::uint64_t first_index,
                                     std::uint64_t seed, std::uint64_t flip) {
-  const std::size_t whole = count / 2;
-  for (std::size_t i = grid_index(); i < whole; i += grid_stride()) {
-    ulonglong2 pair;
-    pair.x = pattern_word(first_index + 2 * i, seed) ^ flip;
-    pair.y = pattern_word(first_index + 2 * i + 1, seed) ^ flip;
-    pairs[i] = pair;
+  const std::size_t tiles = count / 2 / kPairsPerTile;
+  for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const std::size_t base = tile * kPairsPerTile + threadIdx.x;
+    for (unsigned step = 0; step < kPairsPerThread; ++step) {
+      const std::size_t i = base + step * kThreads;
+      pairs[i] = pattern_pair<kKind>(first_index + 2 * i, seed, flip);
+    }
   }
-  if (count % 2 == 1 && grid_index() == 0) {
-    reinterpret_cast<std::uint64_t*>(pairs)[count - 1] =
-        pattern_word(first_index + count - 1, seed) ^ flip;
+  auto* const words = reinterpret_cast<std::uint64_t*>(pairs);
+  for (std::size_t i = 2 * tiles * kPairsPerTile + grid_index(); i < count; i += grid_stride()) {
+    words[i] = pattern_word(kKind, first_index + i, seed) ^ flip;
   }
 }
 
-/// One thread's share of a comparison. It is kept in registers and handed in once, so that memory
+/// One thread's share of a comparison. It is kept by the thread and handed in once, so that memory
 /// which is wrong throughout does not make every word an atomic operation on one address.
 struct ThreadMismatch {
   unsigned long long count = 0;
-  unsigned long long first_index = 0;
+  unsigned long long first_index = ~0ull;
+  unsigned long long last_index = 0;
   unsigned long long first_found = 0;
   unsigned long long differing_bits = 0;
 
   __device__ void compare(std::uint64_t found, std::uint64_t expected, std::uint64_t index) {
     if (found == expected) return;
-    if (count == 0) {
+    if (index < first_index) {
       first_index = index;
       first_found = found;
     }
+    if (index > last_index) last_index = index;
     ++count;
     differing_bits |= found ^ expected;
+  }
+  /// Not part of the loops that call it: they would hold all of this in registers.
+  __device__ __noinline__ void compare_pair(const ulonglong2& found, const ulonglong2& expected,
+                                            std::uint64_t index) {
+    compare(found.x, expected.x, index);
+    compare(found.y, expected.y, index + 1);
   }
 
   __device__ void hand_in(PatternMismatch* total) const {
     if (count == 0) return;
     atomicAdd(&total->count, count);
     atomicMin(&total->first_index, first_index);
+    atomicMax(&total->last_index, last_index);
     unsigned long long seen = atomicAdd(&total->differing_bits, 0ull);
     while ((seen | differing_bits) != seen) {
       seen = atomicCAS(&total->differing_bits, seen, seen | differing_bits);
@@ -54,21 +79,57 @@ struct ThreadMismatch {
   }
 };
 
+inline __device__ std::uint64_t difference(const ulonglong2& found, const ulonglong2& expected) {
+  return (found.x ^ expected.x) | (found.y ^ expected.y);
+}
+
+template <PatternKind kKind>
 __global__ void check_pattern_kernel(const ulonglong2* pairs, std::size_t count,
                                      std::uint64_t first_index, std::uint64_t seed,
                                      std::uint64_t flip, PatternMismatch* mismatch) {
   ThreadMismatch own;
-  const std::size_t whole = count / 2;
-  for (std::size_t i = grid_index(); i < whole; i += grid_stride()) {
-    const ulonglong2 pair = pairs[i];
-    const std::uint64_t index = first_index + 2 * i;
-    own.compare(pair.x, pattern_word(index, seed) ^ flip, index);
-    own.compare(pair.y, pattern_word(index + 1, seed) ^ flip, index + 1);
+  const std::size_t tiles = count / 2 / kPairsPerTile;
+  for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const std::size_t base = tile * kPairsPerTile + threadIdx.x;
+    ulonglong2 found[kPairsPerThread];
+    for (unsigned step = 0; step < kPairsPerThread; ++step)
+      found[step] = pairs[base + step * kThreads];
+    for (unsigned step = 0; step < kPairsPerThread; ++step) {
+      const std::uint64_t index = first_index + 2 * (base + step * kThreads);
+      const ulonglong2 expected = pattern_pair<kKind>(index, seed, flip);
+      if (difference(found[step], expected) != 0) own.compare_pair(found[step], expected, index);
+    }
   }
-  if (count % 2 == 1 && grid_index() == 0) {
-    const std::uint64_t index = first_index + count - 1;
-    own.compare(reinterpret_cast<const std::uint64_t*>(pairs)[count - 1],
-                pattern_word(index, seed) ^ flip, index);
+  const auto* const words = reinterpret_cast<const std::uint64_t*>(pairs);
+  for (std::size_t i = 2 * tiles * kPairsPerTile + grid_index(); i < count; i += grid_stride()) {
+    own.compare(words[i], pattern_word(kKind, first_index + i, seed) ^ flip, first_index + i);
+  }
+  own.hand_in(mismatch);
+}
+
+__global__ void invert_pattern_kernel(ulonglong2* pairs, std::size_t count,
+                                      std::uint64_t first_index, std::uint64_t seed,
+                                      std::uint64_t flip, bool upwards, PatternMismatch* mismatch) {
+  constexpr PatternKind kKind = PatternKind::address;
+  ThreadMismatch own;
+  const std::size_t tiles = count / 2 / kPairsPerTile;
+  for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const std::size_t base = (upwards ? tile : tiles - 1 - tile) * kPairsPerTile + threadIdx.x;
+    ulonglong2 found[kPairsPerThread];
+    for (unsigned step = 0; step < kPairsPerThread; ++step)
+      found[step] = pairs[base + step * kThreads];
+    for (unsigned step = 0; step < kPairsPerThread; ++step) {
+      const std::uint64_t index = first_index + 2 * (base + step * kThreads);
+      const ulonglong2 expected = pattern_pair<kKind>(index, seed, flip);
+      pairs[base + step * kThreads] = make_ulonglong2(~expected.x, ~expected.y);
+      if (difference(found[step], expected) != 0) own.compare_pair(found[step], expected, index);
+    }
+  }
+  auto* const words = reinterpret_cast<std::uint64_t*>(pairs);
+  for (std::size_t i = 2 * tiles * kPairsPerTile + grid_index(); i < count; i += grid_stride()) {
+    const std::uint64_t expected = pattern_word(kKind, first_index + i, seed) ^ flip;
+    own.compare(words[i], expected, first_index + i);
+    words[i] = ~expected;
   }
   own.hand_in(mismatch);
 }

@@ -5,22 +5,14 @@
 
 #include <cuda_runtime_api.h>
 
+#include "kernels/mix.h"
+
 namespace conformance::kernels {
 
 /// How a matrix stores an element.
 enum class Element : int { fp64, fp32, fp16, bf16 };
 constexpr std::size_t bytes_of(Element element) {
   return element == Element::fp64 ? 8 : (element == Element::fp32 ? 4 : 2);
-}
-
-/// A bijection of 64 bits that leaves no visible trace of its argument's structure: the output
-/// function of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
-/// 2014).
-__host__ __device__ constexpr std::uint64_t mix(std::uint64_t word) {
-  word += 0x9E3779B97F4A7C15ull;
-  word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9ull;
-  word = (word ^ (word >> 27)) * 0x94D049BB133111EBull;
-  return word ^ (word >> 31);
 }
 
 /// A random matrix as a function of row and column, so that a reference can be computed without

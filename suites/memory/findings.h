@@ -39,4 +39,29 @@ inline constexpr FindingKind stray_write{
     "Check the kernel log for Xid messages of that GPU; if there are none, try another driver "
     "version and report it to NVIDIA."};
 
+inline constexpr FindingKind mapping_wrong{
+    "memory.mapping-wrong", Severity::driver,
+    "Memory that was mapped by cuMemMap is not, or not everywhere, the memory that was to be "
+    "mapped.",
+    "Check the kernel log for Xid messages of that GPU; if there are none, try another driver "
+    "version and report it to NVIDIA."};
+
+inline constexpr FindingKind access_wrong{
+    "memory.access-wrong", Severity::driver,
+    "The access that cuMemSetAccess gives to mapped memory is not the one that the GPU has.",
+    "Try another driver version and report it to NVIDIA: programs that share GPU memory rely on "
+    "it."};
+
+inline constexpr FindingKind memory_not_returned{
+    "memory.not-returned", Severity::driver,
+    "Memory of cuMemCreate is not counted as used while it is, or not as free afterwards.",
+    "Compare with `nvidia-smi -q -d MEMORY` while nothing else runs; try another driver version "
+    "and "
+    "report it to NVIDIA."};
+
+inline constexpr FindingKind child_failed{
+    "memory.child-failed", Severity::infrastructure,
+    "A process that the suite started to try an access did not come to an answer.",
+    "Read its output in the finding; check limits on processes and memory (`ulimit -a`)."};
+
 }  // namespace conformance::memory

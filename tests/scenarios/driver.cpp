@@ -80,7 +80,7 @@ struct Outcome {
 
 /// What the build holds: every test, by layer, and every finding code.
 struct Catalogue {
-  std::set<std::string> tests;
+  std::map<std::string, std::string> tests;  ///< each test's level
   std::set<std::string> findings;
 };
 
@@ -90,7 +90,9 @@ Catalogue read_catalogue(const fs::path& manifests) {
     if (entry.path().extension() != ".json") continue;
     const Json manifest = Json::parse(read_file(entry.path()));
     for (const Json& group : manifest.at("entries")) {
-      for (const Json& test : group.at("tests")) catalogue.tests.insert(test.get<std::string>());
+      for (const Json& test : group.at("tests")) {
+        catalogue.tests[test.get<std::string>()] = group.at("level").get<std::string>();
+      }
     }
     for (const Json& finding : manifest.at("findings")) {
       catalogue.findings.insert(finding.at("code").get<std::string>());
@@ -99,15 +101,17 @@ Catalogue read_catalogue(const fs::path& manifests) {
   return catalogue;
 }
 
-/// "peer.*" stands for every test whose name begins with "peer."; without a star, the test itself.
-std::set<std::string> expand(const std::vector<std::string>& patterns, const Catalogue& catalogue) {
+/// "peer.*" stands for every test of a level that a run at `level` has whose name begins with
+/// "peer."; without a star, the test itself.
+std::set<std::string> expand(const std::vector<std::string>& patterns, const Catalogue& catalogue,
+                             const std::string& level) {
   std::set<std::string> tests;
   for (const std::string& pattern : patterns) {
     const std::size_t before = tests.size();
     if (pattern.ends_with("*")) {
       const std::string prefix = pattern.substr(0, pattern.size() - 1);
-      for (const std::string& test : catalogue.tests) {
-        if (test.starts_with(prefix)) tests.insert(test);
+      for (const auto& [test, of] : catalogue.tests) {
+        if (test.starts_with(prefix) && (of == "quick" || of == level)) tests.insert(test);
       }
     } else if (catalogue.tests.contains(pattern)) {
       tests.insert(pattern);
@@ -304,7 +308,8 @@ void judge(const Scenario& scenario, const Json& results, const Catalogue& catal
     seen[test.at("outcome").get<std::string>()].insert(test.at("name").get<std::string>());
   }
   for (const auto& [kind, patterns] : scenario.expected) {
-    compare(kind.c_str(), expand(patterns, catalogue), seen[kind], outcome.problems);
+    compare(kind.c_str(), expand(patterns, catalogue, scenario.level), seen[kind],
+            outcome.problems);
   }
   for (const char* kind : {"failed", "slow", "crashed", "timed-out", "error"}) {
     outcome.failed.insert(seen[kind].begin(), seen[kind].end());
@@ -463,7 +468,9 @@ std::vector<std::string> write_coverage(const Options& options, const Catalogue&
     }
     text += '\n';
   };
-  table("test", catalogue.tests, by_test);
+  std::set<std::string> tests;
+  for (const auto& [test, level] : catalogue.tests) tests.insert(test);
+  table("test", tests, by_test);
   table("finding", catalogue.findings, by_finding);
   text += cost_table(outcomes);
   write_scratch(options.coverage, text);

@@ -1,7 +1,7 @@
 # Run by the build: writes one source per kernel header, which compiles its kernels for the host and lists
 # them, and one that joins the lists.
 #   cmake -DHEADERS=<a;b> -DLAUNCHERS=<a;b> -DOUTPUT_DIR=<dir> -P generate_kernels.cmake
-# Kernels that are templates are instantiated as the launchers (.cu) name them: name<arguments><<<...
+# Kernels that are templates are instantiated as the launchers (.cu) name them: name<arguments>.
 set(all "")
 set(declarations "")
 set(launcher_text "")
@@ -22,10 +22,9 @@ foreach(header IN LISTS HEADERS)
     string(REGEX MATCH "([A-Za-z_0-9]+) *\\($" _ "${kernel}")
     set(name "${CMAKE_MATCH_1}")
     if(kernel MATCHES "^template")
-      string(REGEX MATCHALL "${name}<[^;{}()]*><<<" uses "${launcher_text}")
+      string(REGEX MATCHALL "${name}<[^;{}()<>]*>" uses "${launcher_text}")
       list(REMOVE_DUPLICATES uses)
       foreach(use IN LISTS uses)
-        string(REPLACE "<<<" "" use "${use}")
         string(APPEND lines "    make_kernel<&conformance::kernels::${use}>(\"${name}\"),\n")
       endforeach()
     else()

@@ -99,10 +99,7 @@ Device::Device(const Gpu& gpu, int index)
 void* Device::allocate(std::size_t bytes) {
   const std::size_t size = round_up(bytes);
   const std::lock_guard lock(mutex_);
-  const std::size_t usable =
-      gpu_.memory_bytes - gpu_.foreign_bytes -
-      std::min(gpu_.memory_bytes / kContextShare, gpu_.memory_bytes - gpu_.foreign_bytes);
-  if (size < bytes || size > usable - std::min(used_, usable)) return nullptr;
+  if (size < bytes || size > left()) return nullptr;
   std::size_t at = 0;
   for (const auto& [offset, taken] : allocations_) {
     if (offset - at >= size) break;
@@ -149,8 +146,24 @@ std::array<char, 16> Device::uuid() const {
 
 std::size_t Device::free_bytes() const {
   const std::lock_guard lock(mutex_);
+  return left();
+}
+
+std::size_t Device::left() const {
   const std::size_t taken = used_ + gpu_.foreign_bytes + gpu_.memory_bytes / kContextShare;
   return gpu_.memory_bytes - std::min(taken, gpu_.memory_bytes);
+}
+
+bool Device::take(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (bytes > left()) return false;
+  used_ += bytes;
+  return true;
+}
+
+void Device::give_back(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  used_ -= std::min(bytes, used_);
 }
 
 bool Device::owns(const void* address) const {
@@ -314,6 +327,9 @@ Location World::find(const void* address) {
     if (device->owns(address)) return device->find(address);
   }
   auto* byte = const_cast<char*>(static_cast<const char*>(address));
+  if (const Location mapped = virtual_memory_.find(byte); mapped.kind != Location::Kind::unknown) {
+    return mapped;
+  }
   {
     const std::lock_guard lock(imports_mutex_);
     auto next = imports_.upper_bound(byte);

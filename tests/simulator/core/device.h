@@ -16,6 +16,7 @@
 #include "tests/simulator/core/ipc.h"
 #include "tests/simulator/core/machine.h"
 #include "tests/simulator/core/timeline.h"
+#include "tests/simulator/core/virtual_memory.h"
 
 namespace conformance::sim {
 
@@ -27,6 +28,7 @@ struct Location {
   std::size_t bytes = 0;    ///< of the allocation
   unsigned flags = 0;       ///< of pinned memory, as given
   bool registered = false;  ///< pinned by cudaHostRegister
+  bool mapped = false;      ///< by cuMemMap: what a GPU may do there is said by VirtualMemory
   std::size_t left(const void* address) const {
     return bytes - static_cast<std::size_t>(static_cast<const char*>(address) - base);
   }
@@ -52,6 +54,9 @@ class Device {
   /// False if `memory` is not the start of an allocation.
   bool release(void* memory);
   std::size_t free_bytes() const;
+  /// Counts bytes as used that are not part of an allocation; false when there is not enough.
+  bool take(std::size_t bytes);
+  void give_back(std::size_t bytes);
   Location find(const void* address) const;
   bool owns(const void* address) const;
   /// All of the GPU's memory as this process has it; other processes may open it.
@@ -89,6 +94,9 @@ class Device {
   std::map<std::string, std::vector<char>> constants() const;
 
  private:
+  // With the lock held.
+  std::size_t left() const;
+
   const Gpu& gpu_;
   const int index_;
   std::atomic<int> lost_{0};
@@ -126,6 +134,8 @@ class World {
   int ordinal(int index) const;
 
   Location find(const void* address);
+  /// What is reserved and mapped apart from allocations.
+  VirtualMemory& virtual_memory() { return virtual_memory_; }
   void* allocate_pinned(std::size_t bytes, unsigned flags, int device);
   bool release_pinned(void* memory);
   enum class Registering { done, invalid, already };
@@ -152,6 +162,7 @@ class World {
   Faults faults_;
   const std::vector<int> visible_;
   std::vector<std::unique_ptr<Device>> devices_;
+  VirtualMemory virtual_memory_;
   std::mutex pinned_mutex_;
   struct Pinned {
     std::size_t bytes;

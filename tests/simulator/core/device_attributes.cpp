@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include <cuda.h>
+
 namespace conformance::sim {
 
 bool peers_reach(const Machine& machine, int from, int to) {
@@ -135,6 +137,8 @@ std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
     case cudaDevAttrHostRegisterSupported:
     case cudaDevAttrMemoryPoolsSupported:
     case cudaDevAttrIpcEventSupport:
+      return 1;
+    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:  // the runtime has no name for it
       return 1;
     case cudaDevAttrTextureAlignment:
       return static_cast<int>(properties.textureAlignment);

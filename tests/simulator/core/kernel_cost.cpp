@@ -32,8 +32,14 @@ bool reachable(const Device& device, const PreparedKernel& kernel) {
     if (pointer.address == nullptr) continue;  // harmless unless it is followed
     const Location location = World::get().find(pointer.address);
     if (location.kind == Location::Kind::unknown) return false;
-    if (location.kind == Location::Kind::device && location.device != device.index() &&
-        !device.peer_enabled(location.device)) {
+    if (location.mapped) {
+      // What the kernel leaves alone behind its argument is not known here.
+      if (!World::get().virtual_memory().allows(pointer.address, 1, device.index(),
+                                                pointer.writes)) {
+        return false;
+      }
+    } else if (location.kind == Location::Kind::device && location.device != device.index() &&
+               !device.peer_enabled(location.device)) {
       return false;
     }
   }

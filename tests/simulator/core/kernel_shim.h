@@ -24,6 +24,7 @@
 #undef __host__
 #undef __constant__
 #undef __forceinline__
+#undef __noinline__
 #undef __launch_bounds__
 #undef __grid_constant__
 #undef __shared__
@@ -31,6 +32,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__
 #define __launch_bounds__(...)
 #define __grid_constant__
 // One block at a time runs on a thread of the simulator, so the thread's own copy is the block's;

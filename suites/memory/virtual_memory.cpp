@@ -1,0 +1,252 @@
+// Memory and addresses apart: is what is mapped what was made, wherever it is mapped, and is it
+// within the reach of those who were given access, and of no others?
+
+#include <bit>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "fixtures/child_task.h"
+#include "fixtures/cuda_pattern.h"
+#include "fixtures/deadline.h"
+#include "fixtures/gpu_test.h"
+#include "suites/memory/findings.h"
+#include "suites/memory/mapped_memory.h"
+
+namespace conformance::memory {
+namespace {
+
+constexpr std::size_t kMebi = std::size_t{1} << 20;
+constexpr const char* kSource = "CUDA Driver API: Virtual Memory Management";
+
+class VirtualMemory : public GpuTest {
+ protected:
+  /// The GPUs, with the driver's functions at hand. Ends the test as skipped if one of them has no
+  /// virtual memory management. First line after the claim.
+  const CudaInventory& open() {
+    const CudaInventory& devices = require(Devices{1});
+    cuda_.emplace(DriverTable::open());
+    for (const CudaDevice& device : devices) {
+      int supported = 0;
+      guarded(device.subject(), [&] {
+        ensure(CONFORMANCE_CALL(cuda_->cuInit(0)));
+        ensure(CONFORMANCE_CALL(cuda_->cuDeviceGetAttribute(
+            &supported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device.ordinal)));
+      });
+      if (supported == 0) {
+        skip(fmt::format("GPU {} has no virtual memory management", device.ordinal));
+      }
+    }
+    return devices;
+  }
+  const DriverTable& cuda() const { return *cuda_; }
+
+  /// The size of a piece of memory: whole granules, and with two of them a test buffer.
+  std::size_t piece_of(const CudaDevice& device) const {
+    const std::size_t granule = granularity(cuda(), device.ordinal);
+    const std::size_t wanted = scaled_bytes(64 * kMebi, device.total_memory) / 2;
+    return (wanted + granule - 1) / granule * granule;
+  }
+
+  void allow(const CudaDevice& device, CUdeviceptr address, std::size_t bytes) const {
+    ensure(CONFORMANCE_CALL(
+        grant(cuda(), address, bytes, device.ordinal, CU_MEM_ACCESS_FLAGS_PROT_READWRITE)));
+  }
+
+ private:
+  std::optional<DriverTable> cuda_;
+};
+
+std::uint64_t* words_at(CUdeviceptr address) { return std::bit_cast<std::uint64_t*>(address); }
+
+TEST_F(VirtualMemory, WordsStayWithTheirMemoryWhereverItIsMapped) {
+  claim(
+      "Memory that is mapped at an address, at two addresses at a time, or at another one than "
+      "before, is always the same memory, and pieces that are mapped side by side are used as one",
+      kSource);
+  for_each_device(open(), [&](const CudaDevice& device) {
+    const std::size_t bytes = piece_of(device);
+    const std::size_t words = bytes / sizeof(std::uint64_t);
+    const Pattern pattern{.seed = Session::current().settings().seed};
+    const Stream stream;
+    PatternCheck check(stream);
+    const PhysicalMemory left(cuda(), device.ordinal, bytes), right(cuda(), device.ordinal, bytes);
+    const AddressRange range(cuda(), 2 * bytes), other(cuda(), 2 * bytes);
+    const auto expect_words = [&](CUdeviceptr address, std::size_t first, std::size_t count,
+                                  const Pattern& expected, std::string_view what) {
+      check.compare(words_at(address), count, expected, first);
+      const kernels::PatternMismatch mismatch = check.result(device.subject());
+      if (expect(mismatch.count == 0, mismatch_finding(mapping_wrong, device.subject(), what,
+                                                       mismatch, count, expected))) {
+        verified(count, "words");
+      }
+    };
+    {
+      Mapping first(cuda(), range.at(0), left), second(cuda(), range.at(bytes), right);
+      allow(device, range.at(0), 2 * bytes);
+      fill(words_at(range.at(0)), 2 * words, pattern, stream);
+      expect_words(range.at(0), 0, 2 * words, pattern, "two pieces of memory side by side");
+      {
+        const Mapping again(cuda(), other.at(0), right), too(cuda(), other.at(bytes), left);
+        allow(device, other.at(0), 2 * bytes);
+        expect_words(other.at(0), words, words, pattern, "the second piece at a second address");
+        expect_words(other.at(bytes), 0, words, pattern, "the first piece at a second address");
+        fill(words_at(other.at(0)), words, pattern.complement(), stream, words);
+        synchronize(stream, device.subject());
+      }
+      expect_words(range.at(bytes), words, words, pattern.complement(),
+                   "the second piece after it was written by its second address");
+      first.unmap();
+      second.unmap();
+    }
+    const Mapping moved(cuda(), range.at(0), right);
+    allow(device, range.at(0), bytes);
+    expect_words(range.at(0), words, words, pattern.complement(),
+                 "the second piece at the first one's address");
+  });
+}
+
+TEST_F(VirtualMemory, AMappingHasTheAccessThatItWasGivenLast) {
+  claim(
+      "A new mapping is accessible to nobody, cuMemGetAccess yields what cuMemSetAccess has set, "
+      "and what was unmapped and mapped again starts anew",
+      kSource);
+  for_each_device(open(), [&](const CudaDevice& device) {
+    const std::size_t bytes = granularity(cuda(), device.ordinal);
+    const PhysicalMemory memory(cuda(), device.ordinal, bytes);
+    const AddressRange range(cuda(), bytes);
+    const CUmemLocation here{CU_MEM_LOCATION_TYPE_DEVICE, device.ordinal};
+    const auto expect_access = [&](CUmemAccess_flags expected, std::string_view when) {
+      unsigned long long found = 0;
+      ensure(CONFORMANCE_CALL(cuda().cuMemGetAccess(&found, &here, range.at(0))));
+      if (expect(
+              found == static_cast<unsigned long long>(expected),
+              Finding(access_wrong, device.subject(),
+                      fmt::format("{} the device's access is {}, not {}", when, found,
+                                  static_cast<int>(expected)),
+                      {{"found", std::uint64_t{found}}, {"expected", std::int64_t{expected}}}))) {
+        verified(1, "states of access");
+      }
+    };
+    for (const char* when : {"before it was set", "of a new mapping at the same address"}) {
+      const Mapping mapping(cuda(), range.at(0), memory);
+      expect_access(CU_MEM_ACCESS_FLAGS_PROT_NONE, when);
+      for (const auto access : {CU_MEM_ACCESS_FLAGS_PROT_READWRITE, CU_MEM_ACCESS_FLAGS_PROT_NONE,
+                                CU_MEM_ACCESS_FLAGS_PROT_READWRITE}) {
+        ensure(CONFORMANCE_CALL(grant(cuda(), range.at(0), bytes, device.ordinal, access)));
+        expect_access(access, fmt::format("set to {}", static_cast<int>(access)));
+      }
+    }
+  });
+}
+
+/// What kernels on each device may do with mapped memory once its access was changed, as a process
+/// of its own tells it: a wrong access costs the device's context.
+struct Touched {
+  int device = -1;
+  int allowed = -1;  ///< the kernel's code before the change
+  int granted = -1;  ///< the code of the change
+  int tried = -1;    ///< the kernel's code after it
+};
+std::vector<Touched> touch(const CudaInventory& devices, CUmemAccess_flags access,
+                           const char* operation) {
+  std::vector<std::string> arguments{std::to_string(static_cast<int>(access)), operation};
+  for (const CudaDevice& device : devices) arguments.push_back(std::to_string(device.ordinal));
+  ChildOptions options = child_task("touch-mapping", std::move(arguments));
+  options.deadline = deadline_of(std::chrono::seconds(45));
+  // The fault is meant: no debugger or core dump is to be woken by it.
+  options.environment["CUDA_ENABLE_COREDUMP_ON_EXCEPTION"] = std::nullopt;
+  const ChildResult child = run_child(options);
+  std::istringstream answer(child.output);
+  std::vector<Touched> touched;
+  for (Touched one; answer >> one.device >> one.allowed >> one.granted >> one.tried;) {
+    touched.push_back(one);
+  }
+  if (!child.succeeded() || touched.size() != devices.size()) {
+    fail_and_end(Finding(child_failed, host_subject(),
+                         fmt::format("the process that was to touch mapped memory {}; it wrote "
+                                     "\"{}\" and \"{}\"",
+                                     child.describe(), child.output, child.error)));
+  }
+  return touched;
+}
+
+TEST_F(VirtualMemory, KernelsTouchOnlyWhatTheyHaveAccessTo) {
+  claim(
+      "A kernel loads from and stores to mapped memory as far as its device was given access, and "
+      "ends with cudaErrorIllegalAddress otherwise",
+      kSource);
+  const CudaInventory& devices = open();
+  const auto expect_kernel = [&](int found, cudaError_t expected, const std::string& what,
+                                 const Subject& subject) {
+    if (expect(found == expected,
+               Finding(access_wrong, subject,
+                       fmt::format("{} ended with {} ({}), not {} ({})", what,
+                                   cudaGetErrorName(static_cast<cudaError_t>(found)), found,
+                                   cudaGetErrorName(expected), static_cast<int>(expected)),
+                       {{"code", std::int64_t{found}}, {"expected", std::int64_t{expected}}}))) {
+      verified(1, "kernels");
+    }
+  };
+  for (const char* operation : {"load", "store"}) {
+    const std::vector<Touched> all = touch(devices, CU_MEM_ACCESS_FLAGS_PROT_NONE, operation);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const Subject subject = devices[i].subject();
+      expect_kernel(all[i].allowed, cudaSuccess, fmt::format("a {} with access", operation),
+                    subject);
+      ensure(to_status(static_cast<CUresult>(all[i].granted), "cuMemSetAccess to nobody"));
+      expect_kernel(all[i].tried, cudaErrorIllegalAddress,
+                    fmt::format("a {} after its access was taken away", operation), subject);
+    }
+  }
+}
+
+TEST_F(VirtualMemory, MemoryIsUsedFromItsCreationToItsLastUse) {
+  claim(
+      "Memory counts as used once it is created, also while only a mapping holds it, and as free "
+      "when handle and mappings are gone",
+      kSource);
+  for_each_device(open(), [&](const CudaDevice& device) {
+    const std::size_t bytes = piece_of(device);
+    const auto free_bytes = [] {
+      std::size_t free = 0, total = 0;
+      ensure(CONFORMANCE_CALL(cudaMemGetInfo(&free, &total)));
+      return static_cast<std::int64_t>(free);
+    };
+    const AddressRange range(cuda(), bytes);
+    // Others may allocate and free at the same time: what goes wrong every time is wrong.
+    constexpr int kAttempts = 3;
+    std::string seen;
+    std::int64_t held = 0, mapped = 0, left = 0;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      const std::int64_t before = free_bytes();
+      PhysicalMemory memory(cuda(), device.ordinal, bytes);
+      held = before - free_bytes();
+      Mapping mapping(cuda(), range.at(0), memory);
+      memory.release();
+      mapped = before - free_bytes();
+      mapping.unmap();
+      left = before - free_bytes();
+      const auto size = static_cast<std::int64_t>(bytes);
+      if (held >= size && mapped >= size && left < size) {
+        verified(3, "counts of free memory");
+        return;
+      }
+    }
+    fail(Finding(memory_not_returned, device.subject(),
+                 fmt::format("of {} bytes, {} were used after their creation, {} when only a "
+                             "mapping was left, and {} in the end",
+                             bytes, held, mapped, left),
+                 {{"bytes", std::uint64_t{bytes}},
+                  {"used when created", held},
+                  {"used when mapped only", mapped},
+                  {"used in the end", left},
+                  {"attempts", std::int64_t{kAttempts}}}));
+  });
+}
+
+}  // namespace
+}  // namespace conformance::memory
