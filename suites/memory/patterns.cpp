@@ -1,6 +1,9 @@
 // Does every word of a GPU's memory keep what was written to it?
 
 #include <chrono>
+#include <functional>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,11 +16,21 @@
 namespace conformance::memory {
 namespace {
 
+using kernels::PatternKind;
+
 class Patterns : public GpuTest {};
 class Soak : public GpuTest {};
+class Retention : public GpuTest {};
+
+constexpr std::string_view kSource = "CUDA C++ Programming Guide: Device Memory";
 
 /// A pass over less than this much of a GPU's memory says too little about the GPU.
 constexpr double kLeastCoverage = 0.5;
+/// How far the lone bit of the walking pattern moves from one step to the next: of 64 steps, with
+/// which every bit of every word was the lone one, each time all bits of the bus are.
+constexpr std::uint64_t kStrideOfWalk = 32;
+
+std::uint64_t seed() { return Session::current().settings().seed; }
 
 /// True if the memory in hand is enough of the device's for a verdict; otherwise a finding.
 bool covers_enough(const WholeMemory& memory, const Subject& subject) {
@@ -40,14 +53,22 @@ bool covers_enough(const WholeMemory& memory, const Subject& subject) {
                {"tested_bytes", memory.bytes()}}));
 }
 
-/// One pattern, then its complement, so that every bit was both 0 and 1. All of the memory is
-/// written before any of it is compared, so that two addresses which share a cell are seen.
+/// Runs `work` on most of each GPU's memory, all at once.
+void for_each_memory(const CudaInventory& devices,
+                     const std::function<void(const CudaDevice&, WholeMemory&)>& work) {
+  for_each_device(devices, [&](const CudaDevice& device) {
+    WholeMemory memory(device);
+    if (covers_enough(memory, device.subject())) work(device, memory);
+  });
+}
+
+/// A pattern, then its complement, so that every bit was both 0 and 1. All of the memory is written
+/// before any of it is compared, so that two addresses which share a cell are seen.
 struct PassTimes {
   std::vector<double> fill_seconds, check_seconds;
 };
-bool run_pass(WholeMemory& memory, std::uint64_t seed, PassTimes& times) {
+bool run_pass(WholeMemory& memory, const Pattern& pattern, PassTimes& times) {
   bool all_right = true;
-  const Pattern pattern{.seed = seed};
   for (const Pattern& each : {pattern, pattern.complement()}) {
     bool right = false;
     times.fill_seconds.push_back(memory.fill(each));
@@ -55,6 +76,22 @@ bool run_pass(WholeMemory& memory, std::uint64_t seed, PassTimes& times) {
     all_right = all_right && right;
   }
   return all_right;
+}
+bool run_pass(WholeMemory& memory, const Pattern& pattern) {
+  PassTimes times;
+  return run_pass(memory, pattern, times);
+}
+
+/// Moving inversions: from the bottom up and from the top down, each word is read and at once
+/// turned into its complement, so that it changes while the words before it have changed and those
+/// behind it have not.
+bool run_inversions(WholeMemory& memory, const Pattern& pattern) {
+  bool up = false, down = false, end = false;
+  memory.fill(pattern);
+  memory.invert(pattern, /*upwards=*/true, up);
+  memory.invert(pattern.complement(), /*upwards=*/false, down);
+  memory.check(pattern, end);
+  return up && down && end;
 }
 
 Figure bandwidth(const char* name, const char* formula, const CudaDevice& device,
@@ -72,13 +109,13 @@ Figure bandwidth(const char* name, const char* formula, const CudaDevice& device
 }
 
 TEST_F(Patterns, EveryWordOfTheFreeMemoryKeepsAPatternAndItsComplement) {
-  claim("Device memory that was written by a kernel is read unchanged by a later kernel",
-        "CUDA C++ Programming Guide: Device Memory");
-  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
-    WholeMemory memory(device);
-    if (!covers_enough(memory, device.subject())) return;
+  claim(
+      "Device memory that was written by a kernel is read unchanged by a later kernel, and each "
+      "address is a place of its own",
+      kSource);
+  for_each_memory(require(Devices{1}), [](const CudaDevice& device, WholeMemory& memory) {
     PassTimes times;
-    run_pass(memory, Session::current().settings().seed, times);
+    run_pass(memory, {.seed = seed()}, times);
     verified(memory.words(), "words, each as a pattern and as its complement");
     record(bandwidth("memory-write-bandwidth", "bytes / seconds of the kernels that fill them",
                      device, memory.bytes(), times.fill_seconds));
@@ -87,25 +124,89 @@ TEST_F(Patterns, EveryWordOfTheFreeMemoryKeepsAPatternAndItsComplement) {
   });
 }
 
+TEST_F(Patterns, EveryWordKeepsItsValueWhileItsNeighboursAreInverted) {
+  claim("Device memory keeps what was written to it while words next to it are written", kSource);
+  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+    run_inversions(memory, {.seed = seed()});
+    verified(memory.words(), "words, inverted upwards and downwards");
+  });
+}
+
+TEST_F(Patterns, ALoneBitStaysAloneOnEveryLine) {
+  claim(
+      "A word of device memory that has one bit unlike all others is read as it was written, "
+      "whichever bit that is",
+      kSource);
+  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+    for (std::uint64_t step = 0; step < 64; step += kStrideOfWalk) {
+      run_pass(memory, {.seed = step, .kind = PatternKind::walking});
+    }
+    verified(memory.words() * (64 / kStrideOfWalk), "words with a lone one, and with a lone zero");
+  });
+}
+
+TEST_F(Patterns, EveryWordKeepsRandomBits) {
+  claim("Device memory holds random bits as well as regular ones", kSource);
+  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+    run_pass(memory, {.seed = seed(), .kind = PatternKind::random});
+    verified(memory.words(), "random words, and their complements");
+  });
+}
+
+TEST_F(Patterns, NeighbouringRowsHoldOppositeBits) {
+  claim("Device memory keeps what was written to it between rows that hold the opposite", kSource);
+  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+    run_pass(memory, {.kind = PatternKind::rows});
+    verified(memory.words(), "words of a checkerboard, and of its complement");
+  });
+}
+
 TEST_F(Soak, EveryWordOfTheFreeMemoryKeepsChangingPatternsForTheWholeTime) {
   claim(
       "Device memory that was written by a kernel is read unchanged by a later kernel, every time",
-      "CUDA C++ Programming Guide: Device Memory");
-  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+      kSource);
+  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
     using Clock = std::chrono::steady_clock;
-    const Settings& settings = Session::current().settings();
     const Clock::time_point start = Clock::now();
-    WholeMemory memory(device);
-    if (!covers_enough(memory, device.subject())) return;
     std::uint64_t passes = 0;
     bool right = true;
     // A GPU whose memory was wrong once has failed; more findings of the same would hide others'.
     do {
-      PassTimes times;
-      right = run_pass(memory, kernels::pattern_word(passes, settings.seed), times);
+      const std::uint64_t own = kernels::pattern_word(passes, seed());
+      switch (passes % 5) {
+        case 0:
+          right = run_pass(memory, {.seed = own});
+          break;
+        case 1:
+          right = run_inversions(memory, {.seed = own});
+          break;
+        case 2:
+          right = run_pass(memory, {.seed = own, .kind = PatternKind::random});
+          break;
+        case 3:
+          right = run_pass(memory, {.seed = passes / 5, .kind = PatternKind::walking});
+          break;
+        case 4:
+          right = run_pass(memory, {.seed = passes / 5 % 2, .kind = PatternKind::rows});
+          break;
+      }
       ++passes;
-    } while (right && Clock::now() - start < settings.stress_length);
+    } while (right && Clock::now() - start < Session::current().settings().stress_length);
     verified(memory.words() * passes, "words, each as a pattern and as its complement");
+  });
+}
+
+TEST_F(Retention, EveryWordKeepsItsValueThroughAWait) {
+  claim("Device memory that nobody uses keeps what was written to it", kSource);
+  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+    const Pattern pattern{.seed = seed(), .kind = PatternKind::random};
+    for (const Pattern& each : {pattern, pattern.complement()}) {
+      bool right = false;
+      memory.fill(each);
+      std::this_thread::sleep_for(Session::current().settings().stress_length / 2.0);
+      memory.check(each, right);
+    }
+    verified(memory.words(), "words, each as a pattern and as its complement");
   });
 }
 

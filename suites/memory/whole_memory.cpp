@@ -13,8 +13,22 @@ namespace {
 
 // Chunks, so that one failed or slow allocation is not all or nothing, and that addresses in
 // findings stay near a base that the driver knows.
-constexpr std::size_t kChunks = 32;
+constexpr std::size_t kChunks = 8;
 constexpr std::size_t kAlignment = 256;
+
+const char* name_of(kernels::PatternKind kind) {
+  switch (kind) {
+    case kernels::PatternKind::address:
+      return "address pattern";
+    case kernels::PatternKind::random:
+      return "random pattern";
+    case kernels::PatternKind::walking:
+      return "lone bits";
+    case kernels::PatternKind::rows:
+      return "checkerboard of rows";
+  }
+  return "pattern";
+}
 
 }  // namespace
 
@@ -53,17 +67,32 @@ double WholeMemory::check(const Pattern& pattern, bool& right) {
     check_.compare(chunk.memory.data(), chunk.memory.size(), pattern, chunk.first_index);
   }
   end_.record(stream_);
-  const kernels::PatternMismatch mismatch = check_.result(subject_);
-  right = mismatch.count == 0;
-  if (!right) {
-    Finding finding = mismatch_finding(
-        wrong_word, subject_,
-        pattern.flip == 0 ? "the address pattern" : "the address pattern's complement", mismatch,
-        words_, pattern);
-    finding.evidence.add("first_wrong_address", address_of(mismatch.first_index));
-    fail(finding);
-  }
+  right = judge(pattern, "");
   return Event::seconds(start_, end_);
+}
+
+void WholeMemory::invert(const Pattern& pattern, bool upwards, bool& right) {
+  const auto turn = [&](const Chunk& chunk) {
+    check_.invert(chunk.memory.data(), chunk.memory.size(), pattern, upwards, chunk.first_index);
+  };
+  if (upwards) {
+    std::for_each(chunks_.begin(), chunks_.end(), turn);
+  } else {
+    std::for_each(chunks_.rbegin(), chunks_.rend(), turn);
+  }
+  right = judge(pattern, upwards ? ", inverted upwards" : ", inverted downwards");
+}
+
+bool WholeMemory::judge(const Pattern& pattern, std::string_view when) {
+  const kernels::PatternMismatch mismatch = check_.result(subject_);
+  if (mismatch.count == 0) return true;
+  Finding finding = mismatch_finding(
+      wrong_word, subject_,
+      fmt::format("{}{}{}", name_of(pattern.kind), pattern.flip == 0 ? "" : ", complemented", when),
+      mismatch, words_, pattern);
+  finding.evidence.add("first_wrong_address", address_of(mismatch.first_index));
+  fail(finding);
+  return false;
 }
 
 std::string WholeMemory::address_of(std::uint64_t index) const {

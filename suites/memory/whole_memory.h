@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fixtures/cuda_inventory.h"
@@ -20,7 +21,7 @@ class WholeMemory {
  public:
   /// The share of the free memory that is taken. The rest is for kernels that are loaded later and
   /// for whatever else lives on the device, such as a display.
-  static constexpr double kShare = 0.85;
+  static constexpr double kShare = 0.92;
 
   /// Throws StatusError.
   explicit WholeMemory(const CudaDevice& device);
@@ -36,12 +37,17 @@ class WholeMemory {
   /// Compares every word with the pattern and waits; a mismatch is a finding memory.wrong-word.
   /// Yields the seconds that the device took.
   double check(const Pattern& pattern, bool& right);
+  /// Compares as above a pattern of kind `address`, and writes the complement of each word once it
+  /// was read, from the lowest address up or from the highest down.
+  void invert(const Pattern& pattern, bool upwards, bool& right);
 
  private:
   struct Chunk {
     std::uint64_t first_index = 0;
     DeviceBuffer<std::uint64_t> memory;
   };
+  /// Waits for the comparisons; what they found is a finding. False if they found anything.
+  bool judge(const Pattern& pattern, std::string_view when);
   /// Where a word lies, for findings.
   std::string address_of(std::uint64_t index) const;
 

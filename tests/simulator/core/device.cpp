@@ -1,6 +1,7 @@
 #include "tests/simulator/core/device.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -270,6 +271,23 @@ void Device::count_imports(int peer, int change) {
   imports_of_peers_[peer] += change;
 }
 
+void Device::damage_cells(const char* when) {
+  if (!World::get().faults().watches(when)) return;
+  damage(World::get().faults().at({when, index_}), arena_, gpu_.memory_bytes, 1, {});
+}
+
+void Device::begin_work() {
+  constexpr std::chrono::milliseconds kIdle{300};
+  if (std::chrono::steady_clock::now().time_since_epoch() - idle_since_.load() > kIdle) {
+    damage_cells("idle memory");
+  }
+}
+
+void Device::end_work() {
+  damage_cells("memory cell");
+  idle_since_ = std::chrono::steady_clock::now().time_since_epoch();
+}
+
 void Device::reset() {
   const std::lock_guard lock(mutex_);
   for (const auto& [offset, bytes] : allocations_) {
@@ -478,6 +496,15 @@ void damage(const Firing& firing, void* out, std::size_t bytes, std::size_t elem
       case DataFault::Kind::bit_flip:
         if (fault.offset < bytes) byte[fault.offset] ^= static_cast<unsigned char>(1u << fault.bit);
         break;
+      case DataFault::Kind::stuck_bit: {
+        const auto mask = static_cast<unsigned char>(1u << fault.bit);
+        for (std::uint64_t at = fault.offset;
+             at < std::min(fault.offset + fault.bytes, std::uint64_t{bytes}); ++at) {
+          byte[at] =
+              static_cast<unsigned char>(fault.value == 0 ? byte[at] & ~mask : byte[at] | mask);
+        }
+        break;
+      }
       case DataFault::Kind::wrong_element: {
         if ((fault.offset + 1) * element_bytes > bytes) break;
         unsigned char* element = byte + fault.offset * element_bytes;

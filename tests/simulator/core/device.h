@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -87,6 +88,10 @@ class Device {
   void count_imports(int peer, int change);
   void reset();
 
+  // What a stream calls before and after each piece of work: faults of the memory itself.
+  void begin_work();
+  void end_work();
+
   /// Sets a part of a __constant__ variable. Called in stream order.
   void set_constant(const std::string& name, std::size_t offset, const void* bytes,
                     std::size_t count);
@@ -96,10 +101,13 @@ class Device {
  private:
   // With the lock held.
   std::size_t left() const;
+  void damage_cells(const char* when);
 
   const Gpu& gpu_;
   const int index_;
   std::atomic<int> lost_{0};
+  std::atomic<std::chrono::steady_clock::duration> idle_since_{
+      std::chrono::steady_clock::now().time_since_epoch()};
   const std::shared_ptr<SharedMemory> memory_;
   char* const arena_;
   mutable std::mutex mutex_;

@@ -31,6 +31,11 @@ DataFault read_data(JsonObject& object, DataFault::Kind kind) {
   DataFault data;
   data.kind = kind;
   switch (kind) {
+    case DataFault::Kind::stuck_bit:
+      data.bytes = 1;
+      object.read("bytes", data.bytes);
+      data.value = object.required<int>("value") == 0 ? 0 : 1;
+      [[fallthrough]];
     case DataFault::Kind::bit_flip:
       object.read("byte", data.offset);
       object.read("bit", data.bit);
@@ -113,6 +118,8 @@ Faults::Fault Faults::read(const nlohmann::json& json, const std::string& place)
     if (firing.slow <= 0) throw std::runtime_error(place + ".factor: must be positive");
   } else if (effect == "bit-flip") {
     firing.data.push_back(read_data(object, DataFault::Kind::bit_flip));
+  } else if (effect == "stuck-bit") {
+    firing.data.push_back(read_data(object, DataFault::Kind::stuck_bit));
   } else if (effect == "wrong-element") {
     firing.data.push_back(read_data(object, DataFault::Kind::wrong_element));
   } else if (effect == "nan") {

@@ -28,11 +28,13 @@ struct DataFault {
     wrong_element,  ///< one element of the output gets another finite value
     not_a_number,   ///< one element of the output becomes NaN
     drop_write,     ///< a range of the output keeps what it held before
+    stuck_bit,      ///< one bit of each byte of a range has one value
     lose_input      ///< of a collective: a range of the rank's input counts as zero
   } kind = Kind::bit_flip;
   std::uint64_t offset = 0;  ///< byte (bit_flip, drop_write) or element
   std::uint64_t bytes = ~0ull;
   int bit = 0;
+  int value = 0;  ///< of a stuck bit
 };
 
 /// The sum of the faults that fire at one call.

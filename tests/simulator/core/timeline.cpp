@@ -87,7 +87,9 @@ void Stream::execute(Item& item) {
     outcome.error = *item.firing.fail;
   } else {
     ready_time_of_thread = start;
+    device_.begin_work();
     outcome = item.operation.work(item.firing);
+    device_.end_work();
   }
   if (outcome.error != 0) device_.lose(outcome.error);
   time_ = std::max(start, outcome.not_before) + outcome.seconds * item.firing.slow;
