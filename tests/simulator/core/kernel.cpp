@@ -293,6 +293,9 @@ const std::map<std::string, Kernel, std::less<>>& kernel_table() {
 
 }  // namespace
 
+// Here and not in the header, where every kernel of the tables would have a copy of it.
+void PreparedKernel::note(const PointerArgument& argument) { pointers.push_back(argument); }
+
 void block_barrier() { running->barrier(); }
 long long device_clock() { return running->clock(); }
 long long device_nanoseconds() {

@@ -26,6 +26,8 @@ struct PointerArgument {
 struct PreparedKernel {
   std::function<void()> thread;  ///< what one CUDA thread does
   std::vector<PointerArgument> pointers;
+
+  void note(const PointerArgument& argument);
 };
 
 /// A kernel of the suites, compiled for the host.
@@ -87,9 +89,8 @@ struct Prepare<Function> {
       using Pointee = std::remove_pointer_t<T>;
       std::size_t element = 1;
       if constexpr (!std::is_void_v<Pointee>) element = sizeof(Pointee);
-      prepared.pointers.push_back(
-          {const_cast<const void*>(static_cast<const volatile void*>(value)),
-           !std::is_const_v<Pointee>, element});
+      prepared.note({const_cast<const void*>(static_cast<const volatile void*>(value)),
+                     !std::is_const_v<Pointee>, element});
     }
   }
 };

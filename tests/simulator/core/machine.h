@@ -19,7 +19,7 @@ struct Gpu {
   unsigned pci_device_id = 0x233510de;  ///< device and vendor, as NVML packs them
   int major = 9, minor = 0;
   int multiprocessors = 4;
-  std::size_t memory_bytes = 16u << 20;
+  std::size_t memory_bytes = 8u << 20;
   std::size_t foreign_bytes = 0;  ///< memory that another process is said to hold
   std::size_t l2_bytes = 1u << 20;
   int clock_khz = 1'000'000;
