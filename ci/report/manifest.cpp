@@ -16,13 +16,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// For layers that do not need each other: the order in which a person would look.
-constexpr std::array<std::string_view, 8> kUsualOrder{"environment", "driver", "runtime", "devices",
-                                                      "memory",      "peer",   "cublas",  "nccl"};
-
 std::pair<std::size_t, std::string> usual_place(const Manifest& manifest) {
-  const auto place = std::ranges::find(kUsualOrder, manifest.layer);
-  return {static_cast<std::size_t>(place - kUsualOrder.begin()), manifest.layer};
+  const auto place = std::ranges::find(kLayerOrder, manifest.layer);
+  return {static_cast<std::size_t>(place - kLayerOrder.begin()), manifest.layer};
 }
 
 Manifest parse(const std::string& text) {

@@ -1,10 +1,17 @@
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace conformance::report {
+
+/// The layers in the order in which a person would look, which is theirs as far as they do not need
+/// each other.
+inline constexpr std::array<std::string_view, 8> kLayerOrder{
+    "environment", "driver", "runtime", "devices", "memory", "peer", "cublas", "nccl"};
 
 /// A CTest entry as the build lists it.
 struct ListedEntry {

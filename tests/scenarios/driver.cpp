@@ -17,6 +17,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -34,6 +35,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ci/report/folder.h"
+#include "ci/report/manifest.h"
 #include "fixtures/child.h"
 #include "fixtures/library.h"
 #include "fixtures/program.h"
@@ -45,6 +47,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+using report::kLayerOrder;
 using report::read_file;
 using support::Environment;
 using support::write_scratch;
@@ -64,6 +67,7 @@ struct Options {
   unsigned jobs = 1;
   std::size_t memory_mib = 4096;
   double slowdown = 1;
+  bool every_layer = false;
   std::string scenario;              ///< of `exec`
   std::vector<std::string> command;  ///< of `exec`
 };
@@ -261,18 +265,20 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
   apply(scenario.driver, driver, work);
   apply(scenario.toolkit, toolkit, work);
 
-  environment.merge(Environment{{"CONFORMANCE_SIMULATED", "1"},
-                                {"CONFORMANCE_HOST_ROOT", work / "host"},
-                                {"CONFORMANCE_CUDA_ORIGIN", "nix"},
-                                {"NIX_STORE", work / "store"},
-                                {"CUDA_PATH", toolkit.string()},
-                                {"TMPDIR", work / "tmp"},
-                                {"CUDA_VISIBLE_DEVICES", std::nullopt},
-                                {"CUDA_DEVICE_ORDER", std::nullopt},
-                                {"LD_LIBRARY_PATH", (toolkit / "lib").string()},
-                                // For whoever opens the simulated runtime late, as a program that
-                                // asks for its version does: its thread-local memory is large.
-                                {"GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=4194304"}});
+  environment.merge(
+      Environment{{"CONFORMANCE_SIMULATED", "1"},
+                  {"CONFORMANCE_HOST_ROOT", work / "host"},
+                  {"CONFORMANCE_CUDA_ORIGIN", "nix"},
+                  {"NIX_STORE", work / "store"},
+                  {"CUDA_PATH", toolkit.string()},
+                  {"TMPDIR", work / "tmp"},
+                  {"CUDA_VISIBLE_DEVICES", std::nullopt},
+                  {"CUDA_DEVICE_ORDER", std::nullopt},
+                  {"LD_LIBRARY_PATH", (toolkit / "lib").string()},
+                  {"LD_AUDIT", options.build + "/tests/scenarios/libhidden_host_driver.so"},
+                  // For whoever opens the simulated runtime late, as a program that
+                  // asks for its version does: its thread-local memory is large.
+                  {"GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=4194304"}});
   for (const auto& [name, value] : scenario.environment) {
     std::optional<std::string> text = value;
     if (text) replace_all(*text, "@WORK@", work.string());
@@ -355,6 +361,43 @@ void check_fired(const Scenario& scenario, const fs::path& fired_file, Outcome& 
   }
 }
 
+/// The layers, from the lowest, up to the highest one of which a scenario expects something; all
+/// for a healthy machine.
+std::span<const std::string_view> layers_of(const Scenario& scenario) {
+  std::size_t count = scenario.healthy() ? kLayerOrder.size() : 0;
+  for (const auto& [kind, patterns] : scenario.expected) {
+    for (const std::string_view pattern : patterns) {
+      const auto place = std::ranges::find(kLayerOrder, pattern.substr(0, pattern.find('.')));
+      count = std::max<std::size_t>(count, place - kLayerOrder.begin() + 1);
+    }
+  }
+  return std::span(kLayerOrder).first(std::min(count, kLayerOrder.size()));
+}
+
+bool expects_of(const Scenario& scenario, std::string_view layer) {
+  return std::ranges::any_of(scenario.expected, [&](const auto& kind) {
+    return std::ranges::any_of(kind.second,
+                               [&](const auto& test) { return test.starts_with(layer); });
+  });
+}
+
+/// CTest's arguments that select the entries that a scenario needs.
+std::vector<std::string> selection(const Scenario& scenario, const Options& options) {
+  std::vector<std::string> arguments;
+  if (scenario.level == "quick") arguments = {"-L", "^quick$"};
+  if (!scenario.arguments.empty()) {
+    arguments.insert(arguments.end(), scenario.arguments.begin(), scenario.arguments.end());
+  } else if (!scenario.dummy && !scenario.healthy() && !options.every_layer) {
+    arguments.insert(arguments.end(),
+                     {"-R", fmt::format("^({})\\.", fmt::join(layers_of(scenario), "|"))});
+    // It runs nvcc, which takes longer than all other layers' small entries together.
+    if (!expects_of(scenario, "environment.")) {
+      arguments.insert(arguments.end(), {"-E", "^environment\\.Compiler$"});
+    }
+  }
+  return arguments;
+}
+
 /// How many entries of a scenario CTest runs side by side.
 constexpr unsigned kEntries = 2;
 
@@ -401,8 +444,8 @@ Outcome run_scenario(const Scenario& scenario, const Options& options, const Cat
                 "--test-dir",
                 work / "ctest",
                 fmt::format("-j{}", kEntries)};
-    if (scenario.level == "quick") run.argv.insert(run.argv.end(), {"-L", "^quick$"});
-    run.argv.insert(run.argv.end(), scenario.arguments.begin(), scenario.arguments.end());
+    const std::vector<std::string> selected = selection(scenario, options);
+    run.argv.insert(run.argv.end(), selected.begin(), selected.end());
     run.deadline = std::chrono::seconds(std::lround(120 * options.slowdown));
     run.merge_streams = true;
     run.environment.merge(Environment{
@@ -610,6 +653,9 @@ int run(int argc, char** argv) {
   all->add_option("--slowdown", options.slowdown,
                   "How much slower and larger than usual this build is, as one with sanitizers")
       ->check(CLI::Range(1.0, 100.0));
+  all->add_flag("--every-layer", options.every_layer,
+                "Run the layers above a scenario's highest expectation, too")
+      ->envname("CONFORMANCE_EVERY_LAYER");
   CLI::App* one = app.add_subcommand("exec", "Runs a command on a simulated machine");
   one->add_option("--scenario", options.scenario, "Scenario file; without it a healthy machine")
       ->check(CLI::ExistingFile);
