@@ -275,7 +275,7 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
                   {"CUDA_VISIBLE_DEVICES", std::nullopt},
                   {"CUDA_DEVICE_ORDER", std::nullopt},
                   {"LD_LIBRARY_PATH", (toolkit / "lib").string()},
-                  {"LD_AUDIT", options.build + "/tests/scenarios/libhidden_host_driver.so"},
+                  {"LD_AUDIT", options.build + "/tests/simulator/libhidden_host_driver.so"},
                   // For whoever opens the simulated runtime late, as a program that
                   // asks for its version does: its thread-local memory is large.
                   {"GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=4194304"}});

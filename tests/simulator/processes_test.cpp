@@ -551,16 +551,25 @@ std::set<std::string> entries(const fs::path& folder) {
   return names;
 }
 
-/// Files by name that the process has open or mapped for writing, and that would outlive it.
+/// The targets of the descriptors of a process, such as "self".
+std::set<std::string> open_files(const std::string& process) {
+  std::set<std::string> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator("/proc/" + process + "/fd", ignored)) {
+    found.insert(fs::read_symlink(entry.path(), ignored));
+  }
+  return found;
+}
+
+/// Files by name that the process has open or mapped for writing, and that would outlive it. What
+/// this process has open, too, was inherited.
 std::vector<std::string> lasting_files(int process) {
   std::vector<std::string> found;
   const std::string folder = fmt::format("/proc/{}/", process);
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder + "fd", ignored)) {
-    const std::string target = fs::read_symlink(entry.path(), ignored);
-    if (target.rfind("/tmp/", 0) == 0 || target.rfind("/dev/shm/", 0) == 0) {
-      found.push_back(target);
-    }
+  const std::set<std::string> inherited = open_files("self");
+  for (const std::string& target : open_files(std::to_string(process))) {
+    const bool by_name = target.rfind("/tmp/", 0) == 0 || target.rfind("/dev/shm/", 0) == 0;
+    if (by_name && inherited.count(target) == 0) found.push_back(target);
   }
   std::ifstream maps(folder + "maps");
   for (std::string line; std::getline(maps, line);) {

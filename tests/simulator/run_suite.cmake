@@ -1,6 +1,6 @@
 # Runs a suite's executable on a healthy simulated host; fails unless all of it passes.
 #   cmake -DPROGRAM=<executable> -DGPUS=<n> -DLIB=<simulator's libraries> -DSIM_ROOT=<conformance-sim-root>
-#         -DWORK=<scratch folder> -DCUDA=<toolkit> [-DMAY_SKIP=ON] [-DPRELOAD=<libraries>] -P run_suite.cmake
+#         -DWORK=<scratch folder> -DCUDA=<toolkit> -DAUDIT=<libhidden_host_driver.so> [-DMAY_SKIP=ON] [-DPRELOAD=<libraries>] -P run_suite.cmake
 set(ENV{CONFORMANCE_SIM_GPUS} ${GPUS})
 set(ENV{CONFORMANCE_SIMULATED} 1)
 set(ENV{CONFORMANCE_STRESS_SECONDS} 1)
@@ -17,6 +17,7 @@ set(ENV{CONFORMANCE_HOST_ROOT} "${WORK}/host")
 # LD_BIND_NOW: a function that the simulator lacks shows at start.
 set(ENV{LD_BIND_NOW} 1)
 set(ENV{LD_LIBRARY_PATH} "${LIB}")
+set(ENV{LD_AUDIT} "${AUDIT}")
 # The sanitizers' own libraries must be there before those that need them.
 set(ENV{LD_PRELOAD} "${PRELOAD}")
 execute_process(COMMAND "${PROGRAM}" --gtest_color=no RESULT_VARIABLE result)
