@@ -10,6 +10,47 @@ cudaError_t advance(std::uint64_t* target, const std::uint64_t* source, std::siz
   return cudaGetLastError();
 }
 
+namespace {
+
+/// The parameters of a node that advances words, for as long as this lives.
+class AdvanceNode {
+ public:
+  AdvanceNode(std::uint64_t* target, const std::uint64_t* source, std::size_t count,
+              std::uint64_t step)
+      : target_(target), source_(source), count_(count), step_(step) {
+    parameters_.func = reinterpret_cast<void*>(&advance_kernel);
+    parameters_.gridDim = dim3(blocks_for(count));
+    parameters_.blockDim = dim3(kThreads);
+    parameters_.kernelParams = arguments_;
+  }
+  AdvanceNode(const AdvanceNode&) = delete;
+  AdvanceNode& operator=(const AdvanceNode&) = delete;
+  const cudaKernelNodeParams* parameters() const { return &parameters_; }
+
+ private:
+  std::uint64_t* target_;
+  const std::uint64_t* source_;
+  std::size_t count_;
+  std::uint64_t step_;
+  void* arguments_[4] = {&target_, &source_, &count_, &step_};
+  cudaKernelNodeParams parameters_{};
+};
+
+}  // namespace
+
+cudaError_t add_advance_node(cudaGraphNode_t* node, cudaGraph_t graph, std::uint64_t* target,
+                             const std::uint64_t* source, std::size_t count, std::uint64_t step) {
+  const AdvanceNode made(target, source, count, step);
+  return cudaGraphAddKernelNode(node, graph, nullptr, 0, made.parameters());
+}
+
+cudaError_t set_advance_node(cudaGraphExec_t executable, cudaGraphNode_t node,
+                             std::uint64_t* target, const std::uint64_t* source, std::size_t count,
+                             std::uint64_t step) {
+  const AdvanceNode made(target, source, count, step);
+  return cudaGraphExecKernelNodeSetParams(executable, node, made.parameters());
+}
+
 cudaError_t count_threads(unsigned long long* count, dim3 grid, dim3 block,
                           std::size_t shared_bytes, cudaStream_t stream) {
   count_threads_kernel<<<grid, block, shared_bytes, stream>>>(count);

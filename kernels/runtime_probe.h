@@ -15,6 +15,13 @@ __host__ __device__ constexpr std::uint64_t advanced(std::uint64_t word, std::ui
 /// target[i] = advanced(source[i], step), i < count. `target` may be `source`.
 cudaError_t advance(std::uint64_t* target, const std::uint64_t* source, std::size_t count,
                     std::uint64_t step, cudaStream_t stream);
+/// Adds a node to a graph that does the same, behind no other node; gives a node of an executable
+/// graph other arguments.
+cudaError_t add_advance_node(cudaGraphNode_t* node, cudaGraph_t graph, std::uint64_t* target,
+                             const std::uint64_t* source, std::size_t count, std::uint64_t step);
+cudaError_t set_advance_node(cudaGraphExec_t executable, cudaGraphNode_t node,
+                             std::uint64_t* target, const std::uint64_t* source, std::size_t count,
+                             std::uint64_t step);
 
 /// Each thread adds 1 to *count.
 cudaError_t count_threads(unsigned long long* count, dim3 grid, dim3 block,

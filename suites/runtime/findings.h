@@ -35,6 +35,27 @@ inline constexpr FindingKind wrong_shared_memory{
     "Threads of a block did not see each other's stores to shared memory after a barrier.",
     "Check the kernel log for Xid messages of that GPU; reset it, and replace it if the finding "
     "returns. On every GPU alike, suspect the driver."};
+inline constexpr FindingKind wrong_cooperation{
+    "runtime.wrong-cooperation", Severity::hardware,
+    "Blocks of a cooperative grid or of a cluster did not see each other's stores after their "
+    "barrier, or not their places in it.",
+    "Check the kernel log for Xid messages of that GPU; reset it, and replace it if the finding "
+    "returns. On every GPU alike, suspect the driver."};
+inline constexpr FindingKind wrong_bulk_copy{
+    "runtime.wrong-bulk-copy", Severity::hardware,
+    "A bulk copy between global and shared memory lost or changed words.",
+    "Check the kernel log for Xid messages of that GPU; reset it, and replace it if the finding "
+    "returns. On every GPU alike, suspect the driver."};
+inline constexpr FindingKind nvrtc_failed{
+    "runtime.nvrtc-failed", Severity::config,
+    "The compiler for run time, NVRTC, did not compile a right source.",
+    "Read the log that is quoted. libnvrtc and libnvrtc-builtins must be of one release and lie in "
+    "one directory; check LD_LIBRARY_PATH for others."};
+inline constexpr FindingKind wrong_compiled_code{
+    "runtime.wrong-compiled-code", Severity::driver,
+    "A kernel that NVRTC compiled did something else than its source says.",
+    "Check that libnvrtc is the toolkit's own and goes with the driver; if other kernels fail too, "
+    "suspect the GPU."};
 inline constexpr FindingKind wrong_argument{
     "runtime.wrong-argument", Severity::driver,
     "A kernel did not receive the argument or the constants that it was given.",
@@ -59,6 +80,11 @@ inline constexpr FindingKind wrong_order{
     "runtime.wrong-order", Severity::driver,
     "Work in streams did not keep the order that streams and events promise.",
     "Check the kernel log for Xid messages; reinstall the driver if there are none."};
+inline constexpr FindingKind wrong_graph{
+    "runtime.wrong-graph", Severity::driver,
+    "A CUDA graph did other work than was captured, added or set in it, or at another time.",
+    "Check that one CUDA runtime only is loaded, and that nothing is preloaded over it; reinstall "
+    "the driver if so."};
 inline constexpr FindingKind wrong_stream_attribute{
     "runtime.wrong-stream-attribute", Severity::driver,
     "A stream does not have the flags or the priority that it was made with.",

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <thread>
 
+#include "tests/simulator/core/capture.h"
+
 namespace conformance::sim {
 
 int& current_ordinal() {
@@ -63,12 +65,22 @@ cudaError_t submit(const StreamPtr& stream, Operation operation, const Firing& f
                    CompletionPtr* end) {
   Device& device = stream->device();
   if (device.lost() != 0) return static_cast<cudaError_t>(device.lost());
+  if (const auto captured = capture_work(stream, operation)) {
+    return *captured == cudaSuccess && end != nullptr ? cudaErrorStreamCaptureUnsupported
+                                                      : *captured;
+  }
   const CompletionPtr queued = device.enqueue(stream, std::move(operation), {}, firing);
   if (end != nullptr) *end = queued;
   return cudaSuccess;
 }
 
 cudaError_t submit(const StreamPtr& stream, Operation operation, bool wait) {
+  if (wait) {
+    const cudaError_t error = check_not_captured(stream);
+    if (error != cudaSuccess) return error;
+  } else if (const auto captured = capture_work(stream, operation)) {
+    return *captured;  // its faults are those of the launch
+  }
   const Firing firing =
       World::get().faults().at({operation.call, operation.device, operation.peer, -1});
   if (firing.code) return static_cast<cudaError_t>(*firing.code);

@@ -60,6 +60,8 @@ void fill_properties(const Gpu& gpu, cudaDeviceProp& properties) {
   properties.hostRegisterSupported = 1;
   properties.memoryPoolsSupported = 1;
   properties.ipcEventSupported = 1;
+  properties.cooperativeLaunch = 1;
+  properties.clusterLaunch = gpu.major >= 9 ? 1 : 0;
 }
 
 std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
@@ -137,9 +139,12 @@ std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
     case cudaDevAttrHostRegisterSupported:
     case cudaDevAttrMemoryPoolsSupported:
     case cudaDevAttrIpcEventSupport:
+    case cudaDevAttrCooperativeLaunch:
       return 1;
     case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:  // the runtime has no name for it
       return 1;
+    case cudaDevAttrClusterLaunch:
+      return properties.clusterLaunch;
     case cudaDevAttrTextureAlignment:
       return static_cast<int>(properties.textureAlignment);
     case cudaDevAttrTexturePitchAlignment:

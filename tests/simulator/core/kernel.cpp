@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -14,6 +15,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "kernels/cooperation.cuh"
 #include "kernels/device_assert.h"
 #include "kernels/shared_memory.h"
 #include "tests/simulator/core/kernel_shim.h"
@@ -105,7 +107,8 @@ class Fiber {
     change.back();
   }
 
-  uint3 thread{0, 0, 0};
+  uint3 thread{0, 0, 0}, block{0, 0, 0};
+  unsigned rank = 0;
 
  private:
   char* stack_;
@@ -120,7 +123,8 @@ std::vector<std::unique_ptr<Fiber>>& spare_fibers() {
   return spare;
 }
 
-/// Plays the threads of one block after another on this host thread.
+/// Plays the threads of one block after another on this host thread; where blocks run at the same
+/// time, of one group of blocks after another.
 class BlockRunner {
  public:
   BlockRunner(const LaunchShape& shape, const PreparedKernel& kernel, int clock_khz)
@@ -140,13 +144,13 @@ class BlockRunner {
     position.block_size = shape_.block;
     position.grid_size = shape_.grid;
     threads_ = shape_.block.x * shape_.block.y * shape_.block.z;
-    shared_.resize(shape_.shared_bytes / sizeof(shared_[0]) + 1);
+    shared_.resize(group_blocks() * shared_of_block());
     running = this;
-    for (unsigned z = 0; z < shape_.grid.z && error_ == 0; ++z) {
-      for (unsigned y = 0; y < shape_.grid.y && error_ == 0; ++y) {
-        for (unsigned x = 0; x < shape_.grid.x && error_ == 0; ++x) {
-          position.block = {x, y, z};
-          run_block();
+    for (unsigned z = 0; z < shape_.grid.z && error_ == 0; z += group_.z) {
+      for (unsigned y = 0; y < shape_.grid.y && error_ == 0; y += group_.y) {
+        for (unsigned x = 0; x < shape_.grid.x && error_ == 0; x += group_.x) {
+          first_block_ = {x, y, z};
+          run_group();
         }
       }
     }
@@ -156,13 +160,9 @@ class BlockRunner {
     return {error_, seconds_};
   }
 
-  void barrier() {
-    Fiber& self = *current_;
-    self.thread = position.thread;
-    waiting_.push_back(&self);
-    self.leave(main_);
-    position.thread = self.thread;
-  }
+  void barrier() { wait_among(waiting_); }
+  void group_barrier() { wait_among(waiting_for_group_); }
+  unsigned group_blocks() const { return group_.x * group_.y * group_.z; }
 
   long long clock() {
     const auto now = std::chrono::steady_clock::now();
@@ -178,7 +178,7 @@ class BlockRunner {
     return static_cast<long long>(seconds_ * 1e3 * clock_khz_);
   }
   double seconds() const { return seconds_; }
-  void* shared_memory() { return shared_.data(); }
+  void* shared_memory(unsigned rank) { return &shared_[rank * shared_of_block()]; }
 
   /// Ends the kernel with an error, from within one of its threads.
   [[noreturn]] void abort(int error) {
@@ -198,9 +198,26 @@ class BlockRunner {
       running->rest();
     }
   }
+  std::size_t shared_of_block() const { return shape_.shared_bytes / sizeof(shared_[0]) + 1; }
+  void wait_among(std::vector<Fiber*>& waiting) {
+    Fiber& self = *current_;
+    self.thread = position.thread;
+    self.block = position.block;
+    self.rank = position.rank;
+    waiting.push_back(&self);
+    self.leave(main_);
+    position.thread = self.thread;
+    position.block = self.block;
+    position.rank = self.rank;
+  }
   [[gnu::noinline]] void play() {
-    while (next_ < threads_) {
-      const unsigned number = next_++;
+    while (next_ < threads_ * group_blocks()) {
+      const unsigned rank = next_ / threads_;
+      const unsigned number = next_++ % threads_;
+      position.rank = rank;
+      position.block = {first_block_.x + rank % group_.x,
+                        first_block_.y + rank / group_.x % group_.y,
+                        first_block_.z + rank / (group_.x * group_.y)};
       position.thread = {number % shape_.block.x, number / shape_.block.x % shape_.block.y,
                          number / (shape_.block.x * shape_.block.y)};
       kernel_.thread();
@@ -214,13 +231,15 @@ class BlockRunner {
     current_ = fiber;
     fiber->enter(main_);
   }
-  void run_block() {
+  void run_group() {
     next_ = 0;
     for (;;) {
-      while (next_ < threads_ && error_ == 0) enter(take_idle());
-      if (waiting_.empty() || error_ != 0) break;
+      while (next_ < threads_ * group_blocks() && error_ == 0) enter(take_idle());
+      // Every thread is done or waits: in each block for its own barrier, or all for the group's.
+      std::vector<Fiber*>& ready = waiting_.empty() ? waiting_for_group_ : waiting_;
+      if (ready.empty() || error_ != 0) break;
       std::vector<Fiber*> released;
-      released.swap(waiting_);
+      released.swap(ready);
       for (Fiber* fiber : released) {
         if (error_ == 0) enter(fiber);
       }
@@ -239,10 +258,12 @@ class BlockRunner {
   const LaunchShape& shape_;
   const PreparedKernel& kernel_;
   const int clock_khz_;
+  const dim3 group_ = shape_.cooperative ? shape_.grid : shape_.cluster;
+  uint3 first_block_{0, 0, 0};
   std::vector<ulonglong2> shared_;
   MainStack main_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
-  std::vector<Fiber*> idle_, waiting_;
+  std::vector<Fiber*> idle_, waiting_, waiting_for_group_;
   Fiber* current_ = nullptr;
   unsigned threads_ = 0, next_ = 0;
   int error_ = 0;
@@ -338,7 +359,25 @@ KernelEnd run_kernel(const LaunchShape& shape, const PreparedKernel& kernel, int
 
 namespace conformance::kernels {
 
-void* dynamic_shared_memory() { return sim::running->shared_memory(); }
+void* dynamic_shared_memory() { return sim::running->shared_memory(sim::position.rank); }
+void grid_barrier() { sim::running->group_barrier(); }
+void cluster_barrier() { sim::running->group_barrier(); }
+unsigned cluster_blocks() { return sim::running->group_blocks(); }
+unsigned cluster_rank() { return sim::position.rank; }
+bool bulk_copy_to_shared(void* shared, const void* global, unsigned bytes) {
+  // Of all the block's threads the first makes the copy; the others wait for it.
+  if (sim::position.thread.x == 0) std::memcpy(shared, global, bytes);
+  sim::block_barrier();
+  return true;
+}
+void bulk_copy_to_global(void* global, const void* shared, unsigned bytes) {
+  sim::block_barrier();
+  if (sim::position.thread.x == 0) std::memcpy(global, shared, bytes);
+}
+void* in_block_of_cluster(void* shared, unsigned rank) {
+  const auto offset = static_cast<char*>(shared) - static_cast<char*>(dynamic_shared_memory());
+  return static_cast<char*>(sim::running->shared_memory(rank)) + offset;
+}
 void device_assert_failed() { sim::running->abort(cudaErrorAssert); }
 
 }  // namespace conformance::kernels

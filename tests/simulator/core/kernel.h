@@ -41,6 +41,8 @@ struct Kernel {
 struct LaunchShape {
   dim3 grid, block;
   std::size_t shared_bytes = 0;
+  dim3 cluster{1, 1, 1};     ///< blocks that run at the same time, and the grid is made of
+  bool cooperative = false;  ///< all blocks run at the same time
 };
 
 /// The kernel that nvcc registers as `mangled`, or null.

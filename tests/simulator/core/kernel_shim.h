@@ -35,8 +35,9 @@
 #define __noinline__
 #define __launch_bounds__(...)
 #define __grid_constant__
-// One block at a time runs on a thread of the simulator, so the thread's own copy is the block's;
-// and of constants it is the GPU's, refreshed before each kernel.
+// One block at a time runs on a thread of the simulator, so the thread's own copy is the block's
+// (kernels whose blocks wait for each other have dynamic shared memory only); and of constants it
+// is the GPU's, refreshed before each kernel.
 #define __shared__ static thread_local
 #define __constant__ thread_local
 
@@ -45,6 +46,7 @@ namespace conformance::sim {
 /// The indices of the CUDA thread that this host thread is playing.
 struct ThreadPosition {
   uint3 thread{0, 0, 0}, block{0, 0, 0};
+  unsigned rank = 0;  ///< of the block among those that run at the same time
   dim3 block_size, grid_size;
 };
 extern thread_local ThreadPosition position __attribute__((tls_model("initial-exec")));

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <cuda_runtime_api.h>
 
+#include "tests/simulator/core/capture.h"
 #include "tests/simulator/core/context.h"
 
 namespace conformance::sim::cudart {
@@ -52,8 +54,8 @@ cudaError_t on_stream(const char* name, cudaStream_t handle, Body body) {
 
 /// Whether all is done: cudaErrorNotReady, or what wait_all says.
 cudaError_t query(Device& device, const std::vector<CompletionPtr>& ends);
-/// The end of what an event was last recorded after, null if it never was. False if the handle is
-/// stale.
-bool find_end(cudaEvent_t handle, CompletionPtr& end);
+/// The end of what an event was last recorded after, null if it never was; or what it stands for in
+/// a capture. False if the handle is stale.
+bool find_end(cudaEvent_t handle, CompletionPtr& end, std::optional<CapturedPoint>& captured);
 
 }  // namespace conformance::sim::cudart

@@ -20,6 +20,13 @@ struct Shape {
   std::size_t bytes() const { return width * rows * planes; }
 };
 
+inline Shape one_row(std::size_t bytes) {
+  return {.width = bytes, .to_pitch = bytes, .from_pitch = bytes};
+}
+
+/// Makes the operation of a copy; `waits` says whether its caller has to wait for its end.
+cudaError_t make_copy(const char* name, void* to, const void* from, const Shape& shape,
+                      cudaMemcpyKind kind, Operation& operation, bool& waits);
 /// Queues a copy, or a fill. `blocking` waits for its end.
 cudaError_t copy(const char* name, void* to, const void* from, const Shape& shape,
                  cudaMemcpyKind kind, cudaStream_t handle, bool blocking);

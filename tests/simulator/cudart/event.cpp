@@ -16,6 +16,7 @@ struct Event {
   int device = 0;
   unsigned flags = 0;
   CompletionPtr recorded;
+  std::optional<CapturedPoint> captured;  ///< what it was last recorded in, if that was a capture
   /// Of an event of several processes; `recorded` is then the end of its record `number`.
   std::shared_ptr<SharedEvent> shared;
   std::uint64_t number = 0;
@@ -57,6 +58,10 @@ cudaError_t with_event(cudaEvent_t handle, Use use) {
 
 cudaError_t record(const StreamPtr& stream, Event& event) {
   if (event.device != stream->device().index()) return cudaErrorInvalidResourceHandle;
+  if (const cudaError_t error = capture_record(stream, event.captured); error != cudaSuccess) {
+    return error;
+  }
+  if (event.captured) return cudaSuccess;
   event.number = event.shared ? event.shared->begin() : 0;
   event.recorded =
       stream->device().enqueue(stream,
@@ -71,9 +76,10 @@ cudaError_t record(const StreamPtr& stream, Event& event) {
 
 }  // namespace
 
-bool find_end(cudaEvent_t handle, CompletionPtr& end) {
+bool find_end(cudaEvent_t handle, CompletionPtr& end, std::optional<CapturedPoint>& captured) {
   return with_event(handle, [&](Event& event) {
            end = event.end();
+           captured = event.captured;
            return cudaSuccess;
          }) == cudaSuccess;
 }
@@ -127,6 +133,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t handle, uns
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return on_device("cudaEventQuery", [&](Device&, const Firing&) {
     return with_event(event, [](Event& found) {
+      if (found.captured) return check_not_captured(*found.captured);
       const CompletionPtr end = found.end();
       return end ? query(World::get().device(found.device), {end}) : cudaSuccess;
     });
@@ -138,6 +145,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   int device_index = 0;
   const cudaError_t known = on_device("cudaEventSynchronize", [&](Device&, const Firing&) {
     return with_event(event, [&](Event& found) {
+      if (found.captured) return check_not_captured(*found.captured);
       end = found.end();
       device_index = found.device;
       return cudaSuccess;
@@ -157,6 +165,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start_event,
     bool ready = true;
     for (int i = 0; i < 2; ++i) {
       const cudaError_t result = with_event(handles[i], [&](Event& event) {
+        if (event.captured) return check_not_captured(*event.captured);
         devices[i] = event.device;
         if (!event.recorded || (event.flags & cudaEventDisableTiming) != 0) {
           return cudaErrorInvalidResourceHandle;

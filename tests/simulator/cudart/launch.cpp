@@ -1,3 +1,6 @@
+#include "tests/simulator/cudart/launch.h"
+
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -7,9 +10,7 @@
 #include <unordered_map>
 
 #include "tests/simulator/core/device_attributes.h"
-#include "tests/simulator/core/kernel.h"
 #include "tests/simulator/core/kernel_cost.h"
-#include "tests/simulator/cudart/api.h"
 
 namespace conformance::sim::cudart {
 namespace {
@@ -54,41 +55,88 @@ std::vector<Configuration>& configurations() {
   return stack;
 }
 
+constexpr int kMostInCluster = 8;
+
+std::uint64_t volume(const dim3& size) {
+  return static_cast<std::uint64_t>(size.x) * size.y * size.z;
+}
+
+/// How many blocks fit on a multiprocessor at the same time.
+std::uint64_t blocks_at_a_time(const Device& device, std::uint64_t threads,
+                               std::size_t shared_bytes) {
+  cudaDeviceProp properties;
+  fill_properties(device.gpu(), properties);
+  if (threads > kMostThreads) return 0;
+  const auto most = static_cast<std::uint64_t>(properties.maxBlocksPerMultiProcessor);
+  const auto by_threads =
+      static_cast<std::uint64_t>(properties.maxThreadsPerMultiProcessor) / threads;
+  const std::uint64_t by_memory =
+      properties.sharedMemPerMultiprocessor / (shared_bytes + properties.reservedSharedMemPerBlock);
+  return std::min({most, by_threads, by_memory});
+}
+
+/// Whether blocks that are to run at the same time can.
+cudaError_t check_groups(const Device& device, const LaunchShape& shape) {
+  const dim3 &grid = shape.grid, &cluster = shape.cluster;
+  if (volume(cluster) != 1) {
+    if (device.gpu().major < 9) return cudaErrorNotSupported;
+    if (volume(cluster) == 0 || volume(cluster) > kMostInCluster || grid.x % cluster.x != 0 ||
+        grid.y % cluster.y != 0 || grid.z % cluster.z != 0) {
+      return cudaErrorInvalidClusterSize;
+    }
+  }
+  const std::uint64_t most = static_cast<std::uint64_t>(device.gpu().multiprocessors) *
+                             blocks_at_a_time(device, volume(shape.block), shape.shared_bytes);
+  return shape.cooperative && volume(grid) > most ? cudaErrorCooperativeLaunchTooLarge
+                                                  : cudaSuccess;
+}
+
 cudaError_t check_shape(const LaunchShape& shape, std::size_t most_shared_bytes) {
   const auto zero = [](const dim3& size) { return size.x == 0 || size.y == 0 || size.z == 0; };
   const dim3& block = shape.block;
   if (zero(shape.grid) || zero(block) || block.x > 1024 || block.y > 1024 || block.z > 64 ||
-      static_cast<std::uint64_t>(block.x) * block.y * block.z > kMostThreads ||
-      shape.grid.x > 2147483647u || shape.grid.y > 65535 || shape.grid.z > 65535) {
+      volume(block) > kMostThreads || shape.grid.x > 2147483647u || shape.grid.y > 65535 ||
+      shape.grid.z > 65535) {
     return cudaErrorInvalidConfiguration;
   }
   return shape.shared_bytes > most_shared_bytes ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 cudaError_t launch(const void* host_function, const LaunchShape& shape, void** arguments,
-                   cudaStream_t handle) {
-  return on_device("cudaLaunchKernel", [&](Device& device, const Firing&) {
-    const std::optional<Function> function = find_function(host_function);
-    if (!function) return cudaErrorInvalidDeviceFunction;
+                   cudaStream_t handle, const char* name = "cudaLaunchKernel") {
+  return on_device(name, [&](Device& device, const Firing&) {
     const StreamPtr stream = find_stream(handle);
     if (!stream || &stream->device() != &device) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = check_shape(shape, function->most_shared_bytes(device));
-        error != cudaSuccess) {
-      return error;
-    }
-    const PreparedKernel prepared = function->kernel->prepare(arguments);
     Operation operation;
-    operation.call = std::string("kernel:") + function->kernel->name;
-    operation.device = device.index();
-    operation.peer = peer_of(prepared, device);
-    operation.work = [&device, shape, prepared](const Firing& firing) {
-      return run_on_device(device, shape, prepared, firing);
-    };
-    return submit(stream, std::move(operation), false);
+    const cudaError_t error = make_launch(device, host_function, shape, arguments, operation);
+    return error == cudaSuccess ? submit(stream, std::move(operation), false) : error;
   });
 }
 
 }  // namespace
+
+const void* handle_of(const Kernel& kernel) {
+  const std::lock_guard lock(functions().mutex);
+  functions().all[&kernel].kernel = &kernel;
+  return &kernel;
+}
+
+cudaError_t make_launch(Device& device, const void* host_function, const LaunchShape& shape,
+                        void** arguments, Operation& operation) {
+  const std::optional<Function> function = find_function(host_function);
+  if (!function) return cudaErrorInvalidDeviceFunction;
+  cudaError_t error = check_shape(shape, function->most_shared_bytes(device));
+  if (error == cudaSuccess) error = check_groups(device, shape);
+  if (error != cudaSuccess) return error;
+  const PreparedKernel prepared = function->kernel->prepare(arguments);
+  operation.call = std::string("kernel:") + function->kernel->name;
+  operation.device = device.index();
+  operation.peer = peer_of(prepared, device);
+  operation.work = [&device, shape, prepared](const Firing& firing) {
+    return run_on_device(device, shape, prepared, firing);
+  };
+  return cudaSuccess;
+}
 
 extern "C" {
 
@@ -162,6 +210,30 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   return launch(function, {grid, block, shared}, arguments, stream);
 }
 
+cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3 grid, dim3 block,
+                                        void** arguments, size_t shared, cudaStream_t stream) {
+  LaunchShape shape{grid, block, shared};
+  shape.cooperative = true;
+  return launch(function, shape, arguments, stream, "cudaLaunchCooperativeKernel");
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* how, const void* function,
+                                void** arguments) {
+  if (how == nullptr) return remember(cudaErrorInvalidValue);
+  LaunchShape shape{how->gridDim, how->blockDim, how->dynamicSmemBytes};
+  for (unsigned i = 0; i < how->numAttrs; ++i) {
+    const cudaLaunchAttribute& one = how->attrs[i];
+    if (one.id == cudaLaunchAttributeClusterDimension) {
+      shape.cluster = {one.val.clusterDim.x, one.val.clusterDim.y, one.val.clusterDim.z};
+    } else if (one.id == cudaLaunchAttributeCooperative) {
+      shape.cooperative = one.val.cooperative != 0;
+    } else {
+      return remember(cudaErrorNotSupported);
+    }
+  }
+  return launch(function, shape, arguments, how->stream, "cudaLaunchKernelExC");
+}
+
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   return on_device("cudaFuncGetAttributes", [&](Device& device, const Firing& firing) {
     if (attributes == nullptr) return cudaErrorInvalidValue;
@@ -225,14 +297,36 @@ cudaError_t cudaMemcpyToSymbolAsync(const void* symbol, const void* from, size_t
   });
 }
 
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function,
-                                                          int block_size, size_t) {
-  return on_device("cudaOccupancyMaxActiveBlocksPerMultiprocessor", [&](Device&, const Firing&) {
-    if (blocks == nullptr || block_size <= 0) return cudaErrorInvalidValue;
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks,
+                                                                   const void* function,
+                                                                   int block_size, size_t shared,
+                                                                   unsigned) {
+  return on_device(
+      "cudaOccupancyMaxActiveBlocksPerMultiprocessor", [&](Device& device, const Firing& firing) {
+        if (blocks == nullptr || block_size <= 0) return cudaErrorInvalidValue;
+        if (!find_function(function)) return cudaErrorInvalidDeviceFunction;
+        *blocks = firing.value ? static_cast<int>(*firing.value)
+                               : static_cast<int>(blocks_at_a_time(
+                                     device, static_cast<std::uint64_t>(block_size), shared));
+        return cudaSuccess;
+      });
+}
+
+cudaError_t cudaOccupancyMaxPotentialClusterSize(int* blocks, const void* function,
+                                                 const cudaLaunchConfig_t* how) {
+  return on_device("cudaOccupancyMaxPotentialClusterSize", [&](Device& device, const Firing&) {
+    if (blocks == nullptr || how == nullptr) return cudaErrorInvalidValue;
     if (!find_function(function)) return cudaErrorInvalidDeviceFunction;
-    *blocks = block_size > kMostThreads ? 0 : 2 * kMostThreads / block_size;
+    if (device.gpu().major < 9) return cudaErrorNotSupported;
+    *blocks = kMostInCluster;
     return cudaSuccess;
   });
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function,
+                                                          int block_size, size_t shared) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, block_size,
+                                                                shared, cudaOccupancyDefault);
 }
 
 }  // extern "C"

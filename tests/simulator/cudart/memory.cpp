@@ -56,19 +56,14 @@ double seconds_of(int from, int to, std::size_t bytes) {
   return kLatency + static_cast<double>(bytes) / rate;
 }
 
-Shape one_row(std::size_t bytes) {
-  return {.width = bytes, .to_pitch = bytes, .from_pitch = bytes};
-}
-
 }  // namespace
 
-cudaError_t copy(const char* name, void* to, const void* from, const Shape& shape,
-                 cudaMemcpyKind kind, cudaStream_t handle, bool blocking) {
-  const StreamPtr stream = find_stream(handle);
-  if (!stream) return cudaErrorInvalidResourceHandle;
+cudaError_t make_copy(const char* name, void* to, const void* from, const Shape& shape,
+                      cudaMemcpyKind kind, Operation& operation, bool& waits) {
   if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) {
     return cudaErrorInvalidMemcpyDirection;
   }
+  operation.work = [](const Firing&) { return Outcome{}; };
   if (shape.bytes() == 0) return cudaSuccess;
   if (to == nullptr || from == nullptr) return cudaErrorInvalidValue;
   World& world = World::get();
@@ -91,7 +86,6 @@ cudaError_t copy(const char* name, void* to, const void* from, const Shape& shap
     copy_rows(staged->data(), bytes_from, packing);
     bytes_from = staged->data();
   }
-  Operation operation;
   operation.call = name;
   operation.device = source.device() >= 0 ? source.device() : target.device();
   operation.peer =
@@ -107,8 +101,19 @@ cudaError_t copy(const char* name, void* to, const void* from, const Shape& shap
     damage(firing, out, span, 4, before);
     return Outcome{seconds, 0};
   };
-  const bool to_pageable = target.pageable() && source.device() >= 0;
-  return submit(stream, std::move(operation), blocking || to_pageable);
+  waits = target.pageable() && source.device() >= 0;
+  return cudaSuccess;
+}
+
+cudaError_t copy(const char* name, void* to, const void* from, const Shape& shape,
+                 cudaMemcpyKind kind, cudaStream_t handle, bool blocking) {
+  const StreamPtr stream = find_stream(handle);
+  if (!stream) return cudaErrorInvalidResourceHandle;
+  Operation operation;
+  bool waits = false;
+  const cudaError_t error = make_copy(name, to, from, shape, kind, operation, waits);
+  if (error != cudaSuccess || shape.bytes() == 0) return error;
+  return submit(stream, std::move(operation), blocking || waits);
 }
 
 cudaError_t set(const char* name, void* to, int value, const Shape& shape, cudaStream_t handle,
@@ -143,6 +148,9 @@ extern "C" {
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   return on_device("cudaMalloc", [&](Device& device, const Firing&) {
+    if (const cudaError_t error = check_no_capture_forbids_waiting(); error != cudaSuccess) {
+      return error;
+    }
     if (memory == nullptr) return cudaErrorInvalidValue;
     *memory = nullptr;
     if (bytes == 0) return cudaSuccess;
@@ -153,6 +161,9 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 
 cudaError_t cudaFree(void* memory) {
   return on_device("cudaFree", [&](Device&, const Firing&) {
+    if (const cudaError_t error = check_no_capture_forbids_waiting(); error != cudaSuccess) {
+      return error;
+    }
     if (memory == nullptr) return cudaSuccess;
     const Location location = World::get().find(memory);
     if (location.kind != Location::Kind::device) return cudaErrorInvalidValue;
@@ -166,6 +177,9 @@ cudaError_t cudaFree(void* memory) {
 
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags) {
   return on_device("cudaHostAlloc", [&](Device& device, const Firing&) {
+    if (const cudaError_t error = check_no_capture_forbids_waiting(); error != cudaSuccess) {
+      return error;
+    }
     constexpr unsigned kKnown =
         cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined;
     if (memory == nullptr || (flags & ~kKnown) != 0) return cudaErrorInvalidValue;
@@ -182,6 +196,9 @@ cudaError_t cudaMallocHost(void** memory, size_t bytes) {
 
 cudaError_t cudaFreeHost(void* memory) {
   return on_device("cudaFreeHost", [&](Device&, const Firing&) {
+    if (const cudaError_t error = check_no_capture_forbids_waiting(); error != cudaSuccess) {
+      return error;
+    }
     if (memory == nullptr) return cudaSuccess;
     const Location location = World::get().find(memory);
     if (location.kind != Location::Kind::pinned) return cudaErrorInvalidValue;

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <functional>
 
+#include "tests/simulator/core/capture.h"
 #include "tests/simulator/core/device_attributes.h"
 #include "tests/simulator/cudart/api.h"
 
@@ -87,12 +88,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
 
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   return on_stream("cudaStreamQuery", handle, [](const StreamPtr& stream, const Firing&) {
+    if (const cudaError_t error = check_not_captured(stream); error != cudaSuccess) return error;
     return query(stream->device(), ends_of(stream));
   });
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return on_stream("cudaStreamSynchronize", handle, [](const StreamPtr& stream, const Firing&) {
+    if (const cudaError_t error = check_not_captured(stream); error != cudaSuccess) return error;
     return wait_all(stream->device(), ends_of(stream));
   });
 }
@@ -116,7 +119,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   return on_stream("cudaStreamWaitEvent", handle, [&](const StreamPtr& stream, const Firing&) {
     if ((flags & ~static_cast<unsigned>(cudaEventWaitExternal)) != 0) return cudaErrorInvalidValue;
     CompletionPtr before;
-    if (!find_end(event, before)) return cudaErrorInvalidResourceHandle;
+    std::optional<CapturedPoint> captured;
+    if (!find_end(event, before, captured)) return cudaErrorInvalidResourceHandle;
+    if (const auto answer = capture_wait(stream, captured ? &*captured : nullptr)) return *answer;
     if (!before) return cudaSuccess;  // an event never recorded is complete
     stream->device().enqueue(
         stream, {"cudaStreamWaitEvent", -1, -1, [](const Firing&) { return Outcome{}; }}, {before},
