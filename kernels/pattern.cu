@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "kernels/launch.h"
 #include "kernels/pattern.h"
 #include "kernels/pattern_kernels.cuh"
@@ -9,20 +7,11 @@ namespace {
 
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 
-/// Blocks for a kernel over `count` words: as many as run at once on the current device, and no
-/// more than there are tiles. With more, blocks would only take turns.
-cudaError_t blocks_of(std::size_t count, unsigned& blocks) {
-  constexpr int kBlocksPerMultiprocessor = 2048 / static_cast<int>(kThreads);
-  int device = 0, multiprocessors = 0;
-  cudaError_t error = cudaGetDevice(&device);
-  if (error == cudaSuccess) {
-    error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
-  }
-  const std::size_t tiles = (count / 2 + kPairsPerTile - 1) / kPairsPerTile;
-  const auto most = static_cast<std::size_t>(multiprocessors * kBlocksPerMultiprocessor);
-  blocks = static_cast<unsigned>(std::clamp<std::size_t>(tiles, 1, std::max<std::size_t>(most, 1)));
-  return error;
-}
+std::size_t tiles_of(std::size_t count) { return count / 2 / kPairsPerTile; }
+
+/// Blocks for a comparison, whose threads each keep what they found: few enough that making that
+/// ready costs nothing.
+unsigned blocks_to_compare(std::size_t count) { return blocks_for(tiles_of(count) * kThreads); }
 
 auto fill_kernel(PatternKind kind) {
   switch (kind) {
@@ -57,32 +46,26 @@ auto check_kernel(PatternKind kind) {
 cudaError_t fill_pattern(std::uint64_t* words, std::size_t count, std::uint64_t first_index,
                          std::uint64_t seed, cudaStream_t stream, std::uint64_t flip,
                          PatternKind kind) {
-  unsigned blocks = 0;
   if (!aligned(words)) return cudaErrorInvalidValue;
-  if (const cudaError_t error = blocks_of(count, blocks); error != cudaSuccess) return error;
-  fill_kernel(kind)<<<blocks, kThreads, 0, stream>>>(reinterpret_cast<ulonglong2*>(words), count,
-                                                     first_index, seed, flip);
+  fill_kernel(kind)<<<blocks_for_tiles(tiles_of(count)), kThreads, 0, stream>>>(
+      reinterpret_cast<ulonglong2*>(words), count, first_index, seed, flip);
   return cudaGetLastError();
 }
 
 cudaError_t check_pattern(const std::uint64_t* words, std::size_t count, std::uint64_t first_index,
                           std::uint64_t seed, PatternMismatch* mismatch, cudaStream_t stream,
                           std::uint64_t flip, PatternKind kind) {
-  unsigned blocks = 0;
   if (!aligned(words)) return cudaErrorInvalidValue;
-  if (const cudaError_t error = blocks_of(count, blocks); error != cudaSuccess) return error;
-  check_kernel(kind)<<<blocks, kThreads, 0, stream>>>(reinterpret_cast<const ulonglong2*>(words),
-                                                      count, first_index, seed, flip, mismatch);
+  check_kernel(kind)<<<blocks_to_compare(count), kThreads, 0, stream>>>(
+      reinterpret_cast<const ulonglong2*>(words), count, first_index, seed, flip, mismatch);
   return cudaGetLastError();
 }
 
 cudaError_t invert_pattern(std::uint64_t* words, std::size_t count, std::uint64_t first_index,
                            std::uint64_t seed, std::uint64_t flip, bool upwards,
                            PatternMismatch* mismatch, cudaStream_t stream) {
-  unsigned blocks = 0;
   if (!aligned(words)) return cudaErrorInvalidValue;
-  if (const cudaError_t error = blocks_of(count, blocks); error != cudaSuccess) return error;
-  invert_pattern_kernel<<<blocks, kThreads, 0, stream>>>(
+  invert_pattern_kernel<<<blocks_to_compare(count), kThreads, 0, stream>>>(
       reinterpret_cast<ulonglong2*>(words), count, first_index, seed, flip, upwards, mismatch);
   return cudaGetLastError();
 }

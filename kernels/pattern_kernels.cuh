@@ -58,8 +58,9 @@ struct ThreadMismatch {
     ++count;
     differing_bits |= found ^ expected;
   }
-  /// Not part of the loops that call it: they would hold all of this in registers.
-  __device__ __noinline__ void compare_pair(const ulonglong2& found, const ulonglong2& expected,
+  /// Not part of the loops that call it: they would hold all of this in registers. By value, since
+  /// what is referred to lies in memory.
+  __device__ __noinline__ void compare_pair(ulonglong2 found, ulonglong2 expected,
                                             std::uint64_t index) {
     compare(found.x, expected.x, index);
     compare(found.y, expected.y, index + 1);
@@ -79,7 +80,7 @@ struct ThreadMismatch {
   }
 };
 
-inline __device__ std::uint64_t difference(const ulonglong2& found, const ulonglong2& expected) {
+inline __device__ std::uint64_t difference(ulonglong2 found, ulonglong2 expected) {
   return (found.x ^ expected.x) | (found.y ^ expected.y);
 }
 
@@ -92,12 +93,20 @@ __global__ void check_pattern_kernel(const ulonglong2* pairs, std::size_t count,
   for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const std::size_t base = tile * kPairsPerTile + threadIdx.x;
     ulonglong2 found[kPairsPerThread];
+#pragma unroll
     for (unsigned step = 0; step < kPairsPerThread; ++step)
       found[step] = pairs[base + step * kThreads];
+    std::uint64_t wrong = 0;
+#pragma unroll
     for (unsigned step = 0; step < kPairsPerThread; ++step) {
       const std::uint64_t index = first_index + 2 * (base + step * kThreads);
-      const ulonglong2 expected = pattern_pair<kKind>(index, seed, flip);
-      if (difference(found[step], expected) != 0) own.compare_pair(found[step], expected, index);
+      wrong |= difference(found[step], pattern_pair<kKind>(index, seed, flip));
+    }
+    if (wrong == 0) continue;
+#pragma unroll
+    for (unsigned step = 0; step < kPairsPerThread; ++step) {
+      const std::uint64_t index = first_index + 2 * (base + step * kThreads);
+      own.compare_pair(found[step], pattern_pair<kKind>(index, seed, flip), index);
     }
   }
   const auto* const words = reinterpret_cast<const std::uint64_t*>(pairs);
@@ -116,13 +125,22 @@ __global__ void invert_pattern_kernel(ulonglong2* pairs, std::size_t count,
   for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const std::size_t base = (upwards ? tile : tiles - 1 - tile) * kPairsPerTile + threadIdx.x;
     ulonglong2 found[kPairsPerThread];
+#pragma unroll
     for (unsigned step = 0; step < kPairsPerThread; ++step)
       found[step] = pairs[base + step * kThreads];
+    std::uint64_t wrong = 0;
+#pragma unroll
     for (unsigned step = 0; step < kPairsPerThread; ++step) {
       const std::uint64_t index = first_index + 2 * (base + step * kThreads);
       const ulonglong2 expected = pattern_pair<kKind>(index, seed, flip);
       pairs[base + step * kThreads] = make_ulonglong2(~expected.x, ~expected.y);
-      if (difference(found[step], expected) != 0) own.compare_pair(found[step], expected, index);
+      wrong |= difference(found[step], expected);
+    }
+    if (wrong == 0) continue;
+#pragma unroll
+    for (unsigned step = 0; step < kPairsPerThread; ++step) {
+      const std::uint64_t index = first_index + 2 * (base + step * kThreads);
+      own.compare_pair(found[step], pattern_pair<kKind>(index, seed, flip), index);
     }
   }
   auto* const words = reinterpret_cast<std::uint64_t*>(pairs);

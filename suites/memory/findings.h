@@ -39,6 +39,29 @@ inline constexpr FindingKind stray_write{
     "Check the kernel log for Xid messages of that GPU; if there are none, try another driver "
     "version and report it to NVIDIA."};
 
+inline constexpr FindingKind slow_memory{
+    "memory.slow", Severity::hardware,
+    "A GPU's memory is slower than it must be: its clock may be held down, rows may be remapped or "
+    "corrected all the time, or another process may be using it.",
+    "Compare `nvidia-smi -q -d CLOCK,PERFORMANCE,ECC,ROW_REMAPPER` with another GPU's; see that "
+    "nothing else runs on it, then reset the GPU."};
+
+inline constexpr FindingKind slow_host_link{
+    "memory.slow-host-link", Severity::infrastructure,
+    "Copies between a GPU and page-locked host memory are slower than their link must carry: a "
+    "busy or badly placed link, an IOMMU that translates each access, small payloads "
+    "(MaxPayloadSize, relaxed ordering), or host memory at reduced speed.",
+    "Check `nvidia-smi topo -m`, `lspci -vv` (LnkSta, DevCtl) of the GPU and of the bridges above "
+    "it, the firmware's PCIe and memory settings and the IOMMU's mode; compare with the other "
+    "GPUs."};
+
+inline constexpr FindingKind pool_block_wrong{
+    "memory.pool-block-wrong", Severity::driver,
+    "A block of a stream-ordered memory pool does not hold what was written to it: it may share "
+    "memory with another one.",
+    "Check the kernel log for Xid messages of that GPU; if there are none, try another driver "
+    "version and report it to NVIDIA."};
+
 inline constexpr FindingKind mapping_wrong{
     "memory.mapping-wrong", Severity::driver,
     "Memory that was mapped by cuMemMap is not, or not everywhere, the memory that was to be "

@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
+#include <memory>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -18,7 +20,17 @@ namespace {
 
 using kernels::PatternKind;
 
-class Patterns : public GpuTest {};
+/// Its tests hold most of each GPU's memory in turn: taking and giving it back takes longer than a
+/// test does, so it is kept from one to the next.
+class Patterns : public GpuTest {
+ protected:
+  using Memory = std::map<int, std::unique_ptr<WholeMemory>>;  ///< by ordinal
+  static void TearDownTestSuite() { held().clear(); }
+  static Memory& held() {
+    static Memory memory;
+    return memory;
+  }
+};
 class Soak : public GpuTest {};
 class Retention : public GpuTest {};
 
@@ -53,13 +65,21 @@ bool covers_enough(const WholeMemory& memory, const Subject& subject) {
                {"tested_bytes", memory.bytes()}}));
 }
 
-/// Runs `work` on most of each GPU's memory, all at once.
+/// Runs `work` on most of each GPU's memory, all at once; what of it is not in `held` is put there.
+void for_each_memory(const CudaInventory& devices,
+                     std::map<int, std::unique_ptr<WholeMemory>>& held,
+                     const std::function<void(const CudaDevice&, WholeMemory&)>& work) {
+  for (const CudaDevice& device : devices) held[device.ordinal];
+  for_each_device(devices, [&](const CudaDevice& device) {
+    std::unique_ptr<WholeMemory>& memory = held.at(device.ordinal);
+    if (!memory) memory = std::make_unique<WholeMemory>(device);
+    if (covers_enough(*memory, device.subject())) work(device, *memory);
+  });
+}
 void for_each_memory(const CudaInventory& devices,
                      const std::function<void(const CudaDevice&, WholeMemory&)>& work) {
-  for_each_device(devices, [&](const CudaDevice& device) {
-    WholeMemory memory(device);
-    if (covers_enough(memory, device.subject())) work(device, memory);
-  });
+  std::map<int, std::unique_ptr<WholeMemory>> held;
+  for_each_memory(devices, held, work);
 }
 
 /// A pattern, then its complement, so that every bit was both 0 and 1. All of the memory is written
@@ -113,7 +133,7 @@ TEST_F(Patterns, EveryWordOfTheFreeMemoryKeepsAPatternAndItsComplement) {
       "Device memory that was written by a kernel is read unchanged by a later kernel, and each "
       "address is a place of its own",
       kSource);
-  for_each_memory(require(Devices{1}), [](const CudaDevice& device, WholeMemory& memory) {
+  for_each_memory(require(Devices{1}), held(), [](const CudaDevice& device, WholeMemory& memory) {
     PassTimes times;
     run_pass(memory, {.seed = seed()}, times);
     verified(memory.words(), "words, each as a pattern and as its complement");
@@ -126,7 +146,7 @@ TEST_F(Patterns, EveryWordOfTheFreeMemoryKeepsAPatternAndItsComplement) {
 
 TEST_F(Patterns, EveryWordKeepsItsValueWhileItsNeighboursAreInverted) {
   claim("Device memory keeps what was written to it while words next to it are written", kSource);
-  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+  for_each_memory(require(Devices{1}), held(), [](const CudaDevice&, WholeMemory& memory) {
     run_inversions(memory, {.seed = seed()});
     verified(memory.words(), "words, inverted upwards and downwards");
   });
@@ -137,7 +157,7 @@ TEST_F(Patterns, ALoneBitStaysAloneOnEveryLine) {
       "A word of device memory that has one bit unlike all others is read as it was written, "
       "whichever bit that is",
       kSource);
-  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+  for_each_memory(require(Devices{1}), held(), [](const CudaDevice&, WholeMemory& memory) {
     for (std::uint64_t step = 0; step < 64; step += kStrideOfWalk) {
       run_pass(memory, {.seed = step, .kind = PatternKind::walking});
     }
@@ -147,7 +167,7 @@ TEST_F(Patterns, ALoneBitStaysAloneOnEveryLine) {
 
 TEST_F(Patterns, EveryWordKeepsRandomBits) {
   claim("Device memory holds random bits as well as regular ones", kSource);
-  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+  for_each_memory(require(Devices{1}), held(), [](const CudaDevice&, WholeMemory& memory) {
     run_pass(memory, {.seed = seed(), .kind = PatternKind::random});
     verified(memory.words(), "random words, and their complements");
   });
@@ -155,7 +175,7 @@ TEST_F(Patterns, EveryWordKeepsRandomBits) {
 
 TEST_F(Patterns, NeighbouringRowsHoldOppositeBits) {
   claim("Device memory keeps what was written to it between rows that hold the opposite", kSource);
-  for_each_memory(require(Devices{1}), [](const CudaDevice&, WholeMemory& memory) {
+  for_each_memory(require(Devices{1}), held(), [](const CudaDevice&, WholeMemory& memory) {
     run_pass(memory, {.kind = PatternKind::rows});
     verified(memory.words(), "words of a checkerboard, and of its complement");
   });

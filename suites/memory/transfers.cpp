@@ -12,8 +12,11 @@
 #include <fmt/format.h>
 
 #include "fixtures/cuda_pattern.h"
+#include "fixtures/cuda_result.h"
 #include "fixtures/gpu_test.h"
+#include "kernels/compare.h"
 #include "suites/memory/findings.h"
+#include "suites/memory/host_memory.h"
 
 namespace conformance::memory {
 namespace {
@@ -88,7 +91,7 @@ std::optional<std::size_t> first_changed_poison(Bytes region, std::size_t begin,
 /// What a transfer was, for findings.
 struct Transfer {
   const Subject& subject;
-  std::string_view what;
+  std::string what;
   const FindingKind& wrong;
   Case of;
 
@@ -280,6 +283,101 @@ TEST_F(Transfers, ALargeDeviceCopyArrivesWordForWord) {
     check.expect(target.data(), words, pattern, device_copy_wrong, device.subject(),
                  "copy within the GPU");
     verified(words, "words copied");
+  });
+}
+
+TEST_F(Transfers, RegisteredBytesComeBackUnchangedAtAnySizeAndOffset) {
+  claim("Copies between registered host memory and a device change exactly the bytes they name",
+        "CUDA Runtime API: cudaHostRegister, cudaMemcpyAsync");
+  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+    const std::size_t bytes = room(device);
+    const PageableMemory source(bytes), poison(bytes), back(bytes), image(bytes);
+    const Registration all[] = {Registration(source.span()), Registration(poison.span()),
+                                Registration(back.span()), Registration(image.span())};
+    round_trips(device, {source.span(), poison.span(), back.span(), image.span()});
+  });
+}
+
+/// The way of very many bytes, from odd addresses to odd ones, to the host and back. What came is
+/// looked at by the device: the host would take longer than the copies do.
+void large_round_trip(const CudaDevice& device, Bytes host, std::string_view kind) {
+  constexpr std::size_t kOnDevice = 3, kOnHost = 5, kAligned = 16;
+  const Subject subject = device.subject();
+  const std::size_t bytes = host.size() - kOnHost - kGuard;
+  const std::size_t words = (bytes + kOnDevice + kGuard) / sizeof(std::uint64_t) + 1;
+  const Stream stream;
+  DeviceResult<kernels::Mismatch> arrived(stream), beside(stream);
+  const DeviceBuffer<std::uint64_t> sent(words);
+  const auto returned = DeviceBuffer<std::uint64_t>::poisoned(words, stream.get());
+  auto* const from = static_cast<std::uint8_t*>(static_cast<void*>(sent.data()));
+  auto* const to = static_cast<std::uint8_t*>(static_cast<void*>(returned.data()));
+  // A pattern of its own, so that what another GPU left on the host does not pass for its own.
+  fill(sent.data(), words,
+       {.seed = kernels::pattern_word(static_cast<std::uint64_t>(device.ordinal) + 1,
+                                      Session::current().settings().seed)},
+       stream);
+  std::fill(host.begin(), host.begin() + kOnHost, kPoison);
+  std::fill(host.end() - kGuard, host.end(), kPoison);
+  copy(&host[kOnHost], from + kOnDevice, bytes, cudaMemcpyDeviceToHost, stream);
+  copy(to + kOnDevice, &host[kOnHost], bytes, cudaMemcpyHostToDevice, stream);
+  const auto compare = [&](std::size_t first, std::size_t end) {
+    ensure(CONFORMANCE_CALL(kernels::compare_bytes(to + first, from + first, end - first,
+                                                   arrived.data(), stream.get())));
+  };
+  compare(kOnDevice, kAligned);
+  compare(kAligned, kOnDevice + bytes);
+  const auto watch = [&](std::size_t first, std::size_t count) {
+    ensure(CONFORMANCE_CALL(
+        kernels::check_bytes(to + first, count, kPoison, beside.data(), stream.get())));
+  };
+  watch(0, kOnDevice);
+  watch(kOnDevice + bytes, kGuard);
+  const kernels::Mismatch wrong = arrived.take(subject);
+  const Transfer transfer{subject,
+                          fmt::format("copy from the GPU to {} memory and back", kind),
+                          host_copy_wrong,
+                          {bytes, kOnDevice, kOnHost}};
+  expect(wrong.count == 0,
+         transfer.finding(host_copy_wrong, fmt::format("{} bytes are wrong", wrong.count),
+                          {{"wrong_bytes", std::uint64_t{wrong.count}}}));
+  const bool host_kept = !first_changed_poison(host, 0, kOnHost) &&
+                         !first_changed_poison(host, host.size() - kGuard, host.size());
+  expect(beside.take(subject).count == 0 && host_kept,
+         transfer.finding(stray_write, "bytes beside its own were changed", {}));
+  verified(2 * bytes, "bytes, to the host and back");
+}
+
+TEST_F(Transfers, LargeRoundTripsAreRightForEveryKindOfHostMemory) {
+  claim(
+      "Copies of up to a gibibyte between a device and page-locked, registered and pageable host "
+      "memory change exactly the bytes they name",
+      "CUDA Runtime API: cudaMemcpyAsync; API synchronization behavior");
+  const CudaInventory& devices = require(Devices{1});
+  const auto smallest = std::min_element(devices.begin(), devices.end(), [](auto& a, auto& b) {
+    return a.total_memory < b.total_memory;
+  });
+  const auto each = [&](Bytes host, std::string_view kind) {
+    for (const CudaDevice& device : devices) {
+      guarded(device.subject(), [&] {
+        ensure(CONFORMANCE_CALL(cudaSetDevice(device.ordinal)));
+        large_round_trip(device, host, kind);
+      });
+    }
+  };
+  guarded(host_subject(), [&] {
+    ensure(CONFORMANCE_CALL(cudaSetDevice(devices.front().ordinal)));
+    constexpr std::size_t kAround = 2 * kGuard;
+    const std::size_t most = scaled_bytes(1024 * kMebi, smallest->total_memory);
+    const std::size_t less = scaled_bytes(256 * kMebi, smallest->total_memory);
+    // One buffer for all GPUs, one after the other: page-locking takes longer than the copies do.
+    const PageableMemory memory(most + kAround);
+    each(memory.span().first(less + kAround), "pageable");
+    {
+      const Registration registration(memory.span());
+      each(memory.span(), "registered");
+    }
+    const PinnedBuffer<std::uint8_t> pinned(less + kAround);
+    each(pinned.span(), "page-locked");
   });
 }
 

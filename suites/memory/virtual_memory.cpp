@@ -5,6 +5,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 #include "fixtures/cuda_pattern.h"
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
+#include "fixtures/jobs.h"
 #include "suites/memory/findings.h"
 #include "suites/memory/mapped_memory.h"
 
@@ -112,7 +114,8 @@ TEST_F(VirtualMemory, WordsStayWithTheirMemoryWhereverItIsMapped) {
 TEST_F(VirtualMemory, AMappingHasTheAccessThatItWasGivenLast) {
   claim(
       "A new mapping is accessible to nobody, cuMemGetAccess yields what cuMemSetAccess has set, "
-      "and what was unmapped and mapped again starts anew",
+      "copies that need more are refused with cudaErrorInvalidValue, and what was unmapped and "
+      "mapped again starts anew",
       kSource);
   for_each_device(open(), [&](const CudaDevice& device) {
     const std::size_t bytes = granularity(cuda(), device.ordinal);
@@ -131,13 +134,40 @@ TEST_F(VirtualMemory, AMappingHasTheAccessThatItWasGivenLast) {
         verified(1, "states of access");
       }
     };
+    const Stream stream;
+    const PinnedBuffer<std::uint64_t> word(1);
+    const auto expect_copy = [&](const char* way, cudaError_t found, bool allowed) {
+      const cudaError_t expected = allowed ? cudaSuccess : cudaErrorInvalidValue;
+      if (expect(found == expected,
+                 Finding(access_wrong, device.subject(),
+                         fmt::format("a copy {} mapped memory answered {}, not {}", way,
+                                     cudaGetErrorName(found), cudaGetErrorName(expected)),
+                         {{"code", std::int64_t{found}}, {"expected", std::int64_t{expected}}}))) {
+        verified(1, "copies");
+      }
+      cudaGetLastError();
+    };
+    const auto expect_copies = [&](CUmemAccess_flags access) {
+      auto* const mapped = words_at(range.at(0));
+      expect_copy("from",
+                  cudaMemcpyAsync(word.data(), mapped, sizeof(word[0]), cudaMemcpyDeviceToHost,
+                                  stream.get()),
+                  access != CU_MEM_ACCESS_FLAGS_PROT_NONE);
+      expect_copy("to",
+                  cudaMemcpyAsync(mapped, word.data(), sizeof(word[0]), cudaMemcpyHostToDevice,
+                                  stream.get()),
+                  access == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+      synchronize(stream, device.subject());
+    };
     for (const char* when : {"before it was set", "of a new mapping at the same address"}) {
       const Mapping mapping(cuda(), range.at(0), memory);
       expect_access(CU_MEM_ACCESS_FLAGS_PROT_NONE, when);
-      for (const auto access : {CU_MEM_ACCESS_FLAGS_PROT_READWRITE, CU_MEM_ACCESS_FLAGS_PROT_NONE,
-                                CU_MEM_ACCESS_FLAGS_PROT_READWRITE}) {
+      for (const auto access :
+           {CU_MEM_ACCESS_FLAGS_PROT_READWRITE, CU_MEM_ACCESS_FLAGS_PROT_READ,
+            CU_MEM_ACCESS_FLAGS_PROT_NONE, CU_MEM_ACCESS_FLAGS_PROT_READWRITE}) {
         ensure(CONFORMANCE_CALL(grant(cuda(), range.at(0), bytes, device.ordinal, access)));
         expect_access(access, fmt::format("set to {}", static_cast<int>(access)));
+        expect_copies(access);
       }
     }
   });
@@ -149,7 +179,8 @@ struct Touched {
   int device = -1;
   int allowed = -1;  ///< the kernel's code before the change
   int granted = -1;  ///< the code of the change
-  int tried = -1;    ///< the kernel's code after it
+  int read = -1;     ///< that of a kernel that loads after it, if it may
+  int tried = -1;    ///< that of a kernel that does what it may no longer do
 };
 std::vector<Touched> touch(const CudaInventory& devices, CUmemAccess_flags access,
                            const char* operation) {
@@ -162,7 +193,7 @@ std::vector<Touched> touch(const CudaInventory& devices, CUmemAccess_flags acces
   const ChildResult child = run_child(options);
   std::istringstream answer(child.output);
   std::vector<Touched> touched;
-  for (Touched one; answer >> one.device >> one.allowed >> one.granted >> one.tried;) {
+  for (Touched one; answer >> one.device >> one.allowed >> one.granted >> one.read >> one.tried;) {
     touched.push_back(one);
   }
   if (!child.succeeded() || touched.size() != devices.size()) {
@@ -191,17 +222,27 @@ TEST_F(VirtualMemory, KernelsTouchOnlyWhatTheyHaveAccessTo) {
       verified(1, "kernels");
     }
   };
-  for (const char* operation : {"load", "store"}) {
-    const std::vector<Touched> all = touch(devices, CU_MEM_ACCESS_FLAGS_PROT_NONE, operation);
+  const std::pair<CUmemAccess_flags, const char*> forbidden[] = {
+      {CU_MEM_ACCESS_FLAGS_PROT_NONE, "load"}, {CU_MEM_ACCESS_FLAGS_PROT_READ, "store"}};
+  const auto expect_touches = [&](CUmemAccess_flags access, const char* operation) {
+    const std::vector<Touched> all = touch(devices, access, operation);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const Subject subject = devices[i].subject();
-      expect_kernel(all[i].allowed, cudaSuccess, fmt::format("a {} with access", operation),
-                    subject);
-      ensure(to_status(static_cast<CUresult>(all[i].granted), "cuMemSetAccess to nobody"));
+      expect_kernel(all[i].allowed, cudaSuccess,
+                    fmt::format("a {} with access to read and write", operation), subject);
+      ensure(to_status(static_cast<CUresult>(all[i].granted), "cuMemSetAccess in a child process"));
+      expect_kernel(all[i].read, cudaSuccess, "a load with access to read", subject);
       expect_kernel(all[i].tried, cudaErrorIllegalAddress,
-                    fmt::format("a {} after its access was taken away", operation), subject);
+                    fmt::format("a {} with access {}", operation, static_cast<int>(access)),
+                    subject);
     }
+  };
+  // Both processes at once: most of their time goes into starting.
+  std::vector<Job> jobs;
+  for (const auto& each : forbidden) {
+    jobs.push_back({host_subject(), [&] { expect_touches(each.first, each.second); }});
   }
+  run_all(jobs, status_finding);
 }
 
 TEST_F(VirtualMemory, MemoryIsUsedFromItsCreationToItsLastUse) {

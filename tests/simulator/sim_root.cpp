@@ -68,6 +68,8 @@ void write_root(const fs::path& root) {
   fs::create_directories(root / "sys/bus/pci/drivers/nvidia");
   fs::create_directories(root / "sys/bus/pci/devices");
   fs::create_directories(root / "proc/driver/nvidia/gpus");
+  write(root / "sys/devices/system/node/has_cpu", "0\n");
+  write(root / "sys/devices/system/node/has_memory", "0\n");
   fs::create_directories(root / "dev/shm");
   for (const char* node : {"nvidiactl", "nvidia-uvm", "nvidia-uvm-tools"}) {
     write(root / "dev" / node, "");

@@ -12,12 +12,13 @@
 namespace conformance::sim::cuda {
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::size_t kGranularity = 64 * 1024;
 
-/// What cuMemCreate handed out, and how often it is held.
+/// What cuMemCreate handed out, and how often it is held. A handle that nobody holds can be had
+/// again from a mapping.
 struct Allocation {
-  std::shared_ptr<PhysicalMemory> memory;
+  std::weak_ptr<PhysicalMemory> memory;
+  std::shared_ptr<PhysicalMemory> held;
   CUmemAllocationProp properties{};
   int references = 1;
 };
@@ -71,7 +72,7 @@ CUresult cuMemGetAllocationGranularity(std::size_t* granularity,
 CUresult cuMemAddressReserve(CUdeviceptr* address, std::size_t bytes, std::size_t alignment,
                              CUdeviceptr, unsigned long long flags) {
   return call("cuMemAddressReserve", [&](const Firing&) {
-    if (address == nullptr || bytes == 0 || bytes % kPage != 0 || flags != 0 ||
+    if (address == nullptr || !granular(bytes) || flags != 0 ||
         (alignment & (alignment - 1)) != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
@@ -107,7 +108,9 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, std::size_t bytes,
         if (!memory) return CUDA_ERROR_OUT_OF_MEMORY;
         const std::lock_guard lock(allocations().mutex);
         *handle = ++allocations().last;
-        allocations().all[*handle] = {std::move(memory), *properties, 1};
+        std::erase_if(allocations().all,
+                      [](const auto& item) { return item.second.memory.expired(); });
+        allocations().all[*handle] = {memory, memory, *properties, 1};
         return CUDA_SUCCESS;
       },
       ordinal);
@@ -117,9 +120,9 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
   return call("cuMemRelease", [&](const Firing& firing) {
     const std::lock_guard lock(allocations().mutex);
     const auto found = allocations().all.find(handle);
-    if (found == allocations().all.end()) return CUDA_ERROR_INVALID_VALUE;
+    if (found == allocations().all.end() || !found->second.held) return CUDA_ERROR_INVALID_VALUE;
     // A fault keeps the memory.
-    if (!firing.value && --found->second.references == 0) allocations().all.erase(found);
+    if (!firing.value && --found->second.references == 0) found->second.held.reset();
     return CUDA_SUCCESS;
   });
 }
@@ -130,7 +133,9 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle* handle, void*
     if (handle == nullptr || !memory) return CUDA_ERROR_INVALID_VALUE;
     const std::lock_guard lock(allocations().mutex);
     for (auto& [number, allocation] : allocations().all) {
-      if (allocation.memory != memory) continue;
+      const auto own = allocation.memory.lock();
+      if (own != memory) continue;
+      allocation.held = own;
       ++allocation.references;
       *handle = number;
       return CUDA_SUCCESS;
@@ -144,7 +149,8 @@ CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp* properties,
   return call("cuMemGetAllocationPropertiesFromHandle", [&](const Firing&) {
     const std::lock_guard lock(allocations().mutex);
     const auto found = allocations().all.find(handle);
-    if (properties == nullptr || found == allocations().all.end()) return CUDA_ERROR_INVALID_VALUE;
+    if (properties == nullptr || found == allocations().all.end() || !found->second.held)
+      return CUDA_ERROR_INVALID_VALUE;
     *properties = found->second.properties;
     return CUDA_SUCCESS;
   });
@@ -155,14 +161,14 @@ CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t offset,
   return call("cuMemMap", [&](const Firing& firing) {
     const std::lock_guard lock(allocations().mutex);
     const auto found = allocations().all.find(handle);
-    if (found == allocations().all.end() || offset != 0 || flags != 0 || !granular(bytes) ||
-        address % kGranularity != 0 || bytes > found->second.memory->bytes()) {
+    if (found == allocations().all.end() || !found->second.held || flags != 0 || !granular(bytes) ||
+        offset % kGranularity != 0 || address % kGranularity != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    if (offset != 0 || bytes != found->second.held->bytes()) return CUDA_ERROR_NOT_SUPPORTED;
     // A fault shows another part of the memory than was asked for.
     const auto shift = static_cast<std::size_t>(firing.value.value_or(0));
-    return World::get().virtual_memory().map(address_of(address), bytes, found->second.memory,
-                                             shift)
+    return World::get().virtual_memory().map(address_of(address), bytes, found->second.held, shift)
                ? CUDA_SUCCESS
                : CUDA_ERROR_INVALID_VALUE;
   });

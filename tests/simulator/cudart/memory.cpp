@@ -16,6 +16,13 @@ struct Side {
   bool pageable() const { return location.kind == Location::Kind::unknown; }
 };
 
+/// What a GPU may do with mapped memory holds for its copies as for its kernels.
+bool allowed(const Side& side, const void* address, std::size_t bytes, const Device& device,
+             bool writes) {
+  return !side.location.mapped ||
+         World::get().virtual_memory().allows(address, bytes, device.index(), writes);
+}
+
 bool fits(const Side& side, const void* address, std::size_t bytes) {
   return side.pageable() || bytes <= side.location.left(address);
 }
@@ -69,7 +76,9 @@ cudaError_t make_copy(const char* name, void* to, const void* from, const Shape&
   World& world = World::get();
   const Side target{world.find(to)}, source{world.find(from)};
   if (!agrees(kind, target, source) || !fits(target, to, shape.to_span()) ||
-      !fits(source, from, shape.from_span())) {
+      !fits(source, from, shape.from_span()) ||
+      !allowed(target, to, shape.to_span(), stream->device(), true) ||
+      !allowed(source, from, shape.from_span(), stream->device(), false)) {
     return cudaErrorInvalidValue;
   }
   const std::size_t bytes = shape.bytes();
@@ -122,7 +131,10 @@ cudaError_t set(const char* name, void* to, int value, const Shape& shape, cudaS
   if (!stream) return cudaErrorInvalidResourceHandle;
   if (shape.bytes() == 0) return cudaSuccess;
   const Side target{World::get().find(to)};
-  if (target.pageable() || !fits(target, to, shape.to_span())) return cudaErrorInvalidValue;
+  if (target.pageable() || !fits(target, to, shape.to_span()) ||
+      !allowed(target, to, shape.to_span(), stream->device(), true)) {
+    return cudaErrorInvalidValue;
+  }
   const int device = target.device();
   const double rate = device >= 0 ? World::get().copy_rate(device, device) * 2
                                   : World::get().copy_rate(-1, stream->device().index());
