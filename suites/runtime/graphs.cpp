@@ -387,10 +387,8 @@ void expect_status(const Stream& stream, cudaStreamCaptureStatus expected, std::
 
 TEST_F(Graphs, ACallThatACaptureForbidsIsRefusedAndEndsIt) {
   claim(
-      "Asking or waiting for a capturing stream, asking for a captured event, and allocating "
-      "memory, "
-      "are refused with cudaErrorStreamCaptureUnsupported or cudaErrorCapturedEvent; the capture "
-      "is "
+      "Asking or waiting for a capturing stream or a captured event, and allocating memory, are "
+      "refused with cudaErrorStreamCaptureUnsupported or cudaErrorCapturedEvent; the capture is "
       "invalid then and ends with cudaErrorStreamCaptureInvalidated, after which the stream works",
       "CUDA C++ Programming Guide: CUDA Graphs, Prohibited and Unhandled Operations, Invalidation; "
       "CUDA Runtime API: cudaError_t, cudaStreamBeginCapture");
@@ -430,6 +428,8 @@ TEST_F(Graphs, ACallThatACaptureForbidsIsRefusedAndEndsIt) {
     });
     forbidden("cudaEventQuery", cudaErrorCapturedEvent,
               [&] { return cudaEventQuery(event.get()); });
+    forbidden("cudaEventSynchronize", cudaErrorCapturedEvent,
+              [&] { return cudaEventSynchronize(event.get()); });
     advance(host.data(), words.data(), 2, stream);
     synchronize(stream, subject);
     expect_all(host.span(), kernels::advanced(0, 2), "work after captures that were invalidated",

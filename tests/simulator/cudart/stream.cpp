@@ -33,6 +33,16 @@ cudaError_t create_stream(Device& device, cudaStream_t* stream, unsigned flags, 
   return cudaSuccess;
 }
 
+/// Before the host asks or waits for a stream: neither for one that is captured, nor for another
+/// one while the thread captures.
+cudaError_t check_may_ask(const StreamPtr& stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  capture_status(stream, status);
+  const cudaError_t error = check_not_captured(stream);
+  if (error != cudaSuccess || status != cudaStreamCaptureStatusNone) return error;
+  return check_no_capture_forbids_waiting();
+}
+
 /// Runs on the stream's thread, and takes in modelled time what it takes.
 cudaError_t submit_host_function(const char* name, cudaStream_t handle,
                                  const std::function<void()>& function) {
@@ -88,14 +98,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
 
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   return on_stream("cudaStreamQuery", handle, [](const StreamPtr& stream, const Firing&) {
-    if (const cudaError_t error = check_not_captured(stream); error != cudaSuccess) return error;
+    if (const cudaError_t error = check_may_ask(stream); error != cudaSuccess) return error;
     return query(stream->device(), ends_of(stream));
   });
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return on_stream("cudaStreamSynchronize", handle, [](const StreamPtr& stream, const Firing&) {
-    if (const cudaError_t error = check_not_captured(stream); error != cudaSuccess) return error;
+    if (const cudaError_t error = check_may_ask(stream); error != cudaSuccess) return error;
     return wait_all(stream->device(), ends_of(stream));
   });
 }
