@@ -74,11 +74,12 @@ cudaError_t make_copy(const char* name, void* to, const void* from, const Shape&
   if (shape.bytes() == 0) return cudaSuccess;
   if (to == nullptr || from == nullptr) return cudaErrorInvalidValue;
   World& world = World::get();
+  const Device& current = *device_at(current_ordinal());
   const Side target{world.find(to)}, source{world.find(from)};
   if (!agrees(kind, target, source) || !fits(target, to, shape.to_span()) ||
       !fits(source, from, shape.from_span()) ||
-      !allowed(target, to, shape.to_span(), stream->device(), true) ||
-      !allowed(source, from, shape.from_span(), stream->device(), false)) {
+      !allowed(target, to, shape.to_span(), current, true) ||
+      !allowed(source, from, shape.from_span(), current, false)) {
     return cudaErrorInvalidValue;
   }
   const std::size_t bytes = shape.bytes();
