@@ -65,7 +65,7 @@ cudaError_t invert_pattern(std::uint64_t* words, std::size_t count, std::uint64_
                            std::uint64_t seed, std::uint64_t flip, bool upwards,
                            PatternMismatch* mismatch, cudaStream_t stream) {
   if (!aligned(words)) return cudaErrorInvalidValue;
-  invert_pattern_kernel<<<blocks_to_compare(count), kThreads, 0, stream>>>(
+  invert_pattern_kernel<<<blocks_for_tiles(tiles_of(count)), kThreads, 0, stream>>>(
       reinterpret_cast<ulonglong2*>(words), count, first_index, seed, flip, upwards, mismatch);
   return cudaGetLastError();
 }

@@ -116,11 +116,17 @@ __global__ void check_pattern_kernel(const ulonglong2* pairs, std::size_t count,
   own.hand_in(mismatch);
 }
 
+/// Whether so much is wrong that counting on would take longer than the work: the threads of a grid
+/// that has a block for each tile all have something to hand in.
+inline __device__ bool enough_found(const PatternMismatch* mismatch) {
+  constexpr unsigned long long kEnough = 1 << 16;
+  return *static_cast<const volatile unsigned long long*>(&mismatch->count) >= kEnough;
+}
+
 __global__ void invert_pattern_kernel(ulonglong2* pairs, std::size_t count,
                                       std::uint64_t first_index, std::uint64_t seed,
                                       std::uint64_t flip, bool upwards, PatternMismatch* mismatch) {
   constexpr PatternKind kKind = PatternKind::address;
-  ThreadMismatch own;
   const std::size_t tiles = count / 2 / kPairsPerTile;
   for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const std::size_t base = (upwards ? tile : tiles - 1 - tile) * kPairsPerTile + threadIdx.x;
@@ -136,13 +142,16 @@ __global__ void invert_pattern_kernel(ulonglong2* pairs, std::size_t count,
       pairs[base + step * kThreads] = make_ulonglong2(~expected.x, ~expected.y);
       wrong |= difference(found[step], expected);
     }
-    if (wrong == 0) continue;
+    if (wrong == 0 || enough_found(mismatch)) continue;
+    ThreadMismatch own;
 #pragma unroll
     for (unsigned step = 0; step < kPairsPerThread; ++step) {
       const std::uint64_t index = first_index + 2 * (base + step * kThreads);
       own.compare_pair(found[step], pattern_pair<kKind>(index, seed, flip), index);
     }
+    own.hand_in(mismatch);
   }
+  ThreadMismatch own;
   auto* const words = reinterpret_cast<std::uint64_t*>(pairs);
   for (std::size_t i = 2 * tiles * kPairsPerTile + grid_index(); i < count; i += grid_stride()) {
     const std::uint64_t expected = pattern_word(kKind, first_index + i, seed) ^ flip;
