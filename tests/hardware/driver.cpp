@@ -106,8 +106,45 @@ void put_other_nvml_first(const Place& place, const fs::path& folder, Environmen
   search_first(folder / "first", environment);
 }
 
-/// A toolkit whose link to the driver leads nowhere.
-void let_driver_link_dangle(const Place& place, const fs::path& folder, Environment& environment) {
+/// The first `bytes` of a library of this host, as a broken installation leaves it, found first.
+void put_broken_first(const std::string& name, std::uintmax_t bytes, const fs::path& folder,
+                      Environment& environment) {
+  const Library real = Library::open(name);
+  if (!real.is_open()) throw Unable(real.error());
+  fs::create_directories(folder / "first");
+  fs::copy_file(real.real_path(), folder / "first" / name);
+  fs::resize_file(folder / "first" / name, bytes);
+  search_first(folder / "first", environment);
+}
+
+void put_truncated_driver_first(const Place& /*place*/, const fs::path& folder,
+                                Environment& environment) {
+  put_broken_first("libcuda.so.1", 4096, folder, environment);
+}
+
+/// An empty file: the driver, too, looks for it, and would not survive half of one.
+void put_empty_compiler_first(const Place& /*place*/, const fs::path& folder,
+                              Environment& environment) {
+  put_broken_first("libnvidia-ptxjitcompiler.so.1", 0, folder, environment);
+}
+
+fs::path libraries_of(const fs::path& toolkit) {
+  std::error_code error;
+  return toolkit / (fs::is_directory(toolkit / "lib", error) ? "lib" : "lib64");
+}
+
+/// The same runtime once more, outside of CUDA_PATH, as another toolkit brings it.
+void put_second_runtime_first(const Place& place, const fs::path& folder,
+                              Environment& environment) {
+  const std::string name = fmt::format("libcudart.so.{}", CUDA_MAJOR);
+  fs::create_directories(folder / "first");
+  fs::copy_file(fs::canonical(libraries_of(place.toolkit) / name), folder / "first" / name);
+  search_first(folder / "first", environment);
+}
+
+/// A tree like the toolkit's, but for its link to the driver, which is yet to be made.
+fs::path toolkit_without_driver(const Place& place, const fs::path& folder,
+                                Environment& environment) {
   const fs::path tree = folder / "toolkit";
   fs::create_directories(tree / "lib");
   for (const fs::directory_entry& entry : fs::directory_iterator(place.toolkit)) {
@@ -115,20 +152,48 @@ void let_driver_link_dangle(const Place& place, const fs::path& folder, Environm
       fs::create_symlink(entry.path(), tree / entry.path().filename());
     }
   }
-  std::error_code error;
-  const bool has_lib = fs::is_directory(place.toolkit / "lib", error);
-  for (const fs::directory_entry& entry :
-       fs::directory_iterator(place.toolkit / (has_lib ? "lib" : "lib64"))) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(libraries_of(place.toolkit))) {
     const std::string file = entry.path().filename().native();
     if (!file.starts_with("libcuda.so")) fs::create_symlink(entry.path(), tree / "lib" / file);
   }
-  fs::create_symlink(folder / "driver/libcuda.so.1", tree / "lib/libcuda.so.1");
   environment["CUDA_PATH"] = tree.native();
+  return tree;
+}
+
+void let_driver_link_dangle(const Place& place, const fs::path& folder, Environment& environment) {
+  const fs::path tree = toolkit_without_driver(place, folder, environment);
+  fs::create_symlink(folder / "driver/libcuda.so.1", tree / "lib/libcuda.so.1");
+}
+
+void link_32_bit_driver(const Place& place, const fs::path& folder, Environment& environment) {
+  const fs::path tree = toolkit_without_driver(place, folder, environment);
+  // The identification of an ELF file of class 1, for 32 bits, and zeros.
+  std::string file =
+      "\x7f"
+      "ELF\x01\x01\x01";
+  file.resize(64, '\0');
+  support::write_scratch(folder / "driver/libcuda.so.1", file);
+  fs::create_symlink(folder / "driver/libcuda.so.1", tree / "lib/libcuda.so.1");
+}
+
+void list_a_missing_gpu(const Place& /*place*/, const fs::path& /*folder*/,
+                        Environment& environment) {
+  environment["CUDA_VISIBLE_DEVICES"] = "0,99";
+}
+
+void begin_list_with_missing_gpu(const Place& /*place*/, const fs::path& /*folder*/,
+                                 Environment& environment) {
+  environment["CUDA_VISIBLE_DEVICES"] = "99,0";
 }
 
 void hide_gpus(const Place& /*place*/, const fs::path& /*folder*/, Environment& environment) {
   environment["CUDA_VISIBLE_DEVICES"] = "";
 }
+
+/// What stands on the driver's gate in its own layer.
+const std::vector<std::string> kDriverTests{
+    "driver.Versions.*",      "driver.Identity.*", "driver.EntryPoints.*", "driver.ErrorTexts.*",
+    "driver.Architectures.*", "driver.Contexts.*", "driver.Modules.*"};
 
 std::vector<Case> all_cases() {
   return {
@@ -150,9 +215,49 @@ std::vector<Case> all_cases() {
        "driver.stub-loaded",
        "",
        {{"failed", {"driver.Gate.TheDriverLibraryIsADriver", "driver.Gate.TheDriverInitialises"}},
-        {"blocked",
-         {"driver.Versions.*", "driver.Identity.*", "driver.EntryPoints.*", "driver.ErrorTexts.*",
-          "driver.Architectures.*", "driver.Contexts.*", "driver.Modules.*"}}}},
+        {"blocked", kDriverTests}}},
+      {"truncated-driver",
+       0,
+       "driver\\..*",
+       true,
+       "",
+       put_truncated_driver_first,
+       "driver.library-unloadable",
+       "libcuda.so.1",
+       {{"failed",
+         {"driver.Gate.TheDriverLibraryIsFound", "driver.Gate.TheDriverLibraryIsADriver",
+          "driver.Gate.TheDriverInitialises"}},
+        {"blocked", kDriverTests}}},
+      {"empty-ptx-compiler",
+       1,
+       "driver\\.(Identity|Modules)",
+       true,
+       "",
+       put_empty_compiler_first,
+       "driver.jit-library-missing",
+       "libnvidia-ptxjitcompiler",
+       {{"failed",
+         {"driver.Identity.TheCompilerForPtxIsThere",
+          "driver.Modules.PtxIsCompiledForTheGpuAndRuns",
+          "driver.Modules.BrokenPtxIsRefusedWithALog"}}}},
+      {"second-runtime",
+       0,
+       "environment\\.Loading",
+       true,
+       "",
+       put_second_runtime_first,
+       "environment.loaded-from-elsewhere",
+       "libcudart",
+       {{"failed", {"environment.Loading.TheSuitesLoadOneOfEachCudaLibrary"}}}},
+      {"32-bit-driver-link",
+       0,
+       "environment\\.DriverLink",
+       true,
+       "",
+       link_32_bit_driver,
+       "environment.driver-link-wrong-file",
+       "",
+       {{"failed", {"environment.DriverLink.LeadsToADriverLibrary"}}}},
       {"nvml-of-another-version",
        1,
        "driver\\.Versions",
@@ -172,6 +277,24 @@ std::vector<Case> all_cases() {
        "CUDA_VISIBLE_DEVICES",
        {{"failed", {"driver.Gate.TheDriverInitialises"}},
         {"blocked", {"runtime.Gate.*", "devices.Gate.*"}}}},
+      {"list-begins-with-missing-gpu",
+       1,
+       "driver\\.Gate",
+       false,
+       "",
+       begin_list_with_missing_gpu,
+       "driver.hidden-by-variable",
+       "CUDA_VISIBLE_DEVICES",
+       {{"failed", {"driver.Gate.TheDriverInitialises"}}}},
+      {"list-names-missing-gpu",
+       1,
+       "devices\\.Visibility",
+       false,
+       "",
+       list_a_missing_gpu,
+       "devices.list-cut",
+       "CUDA_VISIBLE_DEVICES",
+       {{"failed", {"devices.Visibility.TheListOfThisProcessIsFollowed"}}}},
       {"wrong-byte-to-gpu",
        1,
        "memory\\.Transfers",

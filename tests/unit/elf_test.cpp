@@ -2,13 +2,17 @@
 
 #include <array>
 #include <cstring>
+#include <filesystem>
+#include <string>
 #include <vector>
 
 #include <elf.h>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "fixtures/library.h"
+#include "tests/unit/root_folder.h"
 
 namespace conformance {
 namespace {
@@ -68,6 +72,32 @@ struct Sample {
     return out;
   }
 };
+
+class BrokenLibrary : public RootFolder {};
+
+TEST_F(BrokenLibrary, IsKeptFromTheLoader) {
+  const Library real = Library::open("libc.so.6");
+  ASSERT_TRUE(real.is_open()) << real.error();
+  EXPECT_EQ(missing_part(real.real_path()), "");
+  const std::string file = root() + "/libbroken.so";
+  std::filesystem::copy_file(real.real_path(), file);
+  const auto bytes = std::filesystem::file_size(file);
+  for (const std::uintmax_t left : {std::uintmax_t{4096}, bytes / 2}) {
+    std::filesystem::resize_file(file, left);
+    EXPECT_TRUE(missing_part(file).starts_with(fmt::format("it ends after {} bytes, of ", left)))
+        << missing_part(file);
+    const Library broken = Library::open(file);
+    EXPECT_FALSE(broken.is_open());
+    EXPECT_NE(broken.error().find("is not whole"), std::string::npos) << broken.error();
+  }
+  // The loader itself says what is wrong with these.
+  for (const std::uintmax_t left : {0, 63}) {
+    std::filesystem::resize_file(file, left);
+    EXPECT_EQ(missing_part(file), "");
+    EXPECT_FALSE(Library::open(file).is_open());
+  }
+  EXPECT_EQ(missing_part(root() + "/none"), "");
+}
 
 TEST(ElfReader, ASharedLibrarysFactsAreRead) {
   const ElfReading read = parse_elf(Sample().bytes());
