@@ -26,9 +26,10 @@ DriverTable DriverTest::driver() {
     evidence.add("loader", table.library().error());
     evidence.add("LD_LIBRARY_PATH", path != nullptr ? path : "");
     evidence.add("directories searched", fmt::format("{}", fmt::join(library_search_path(), ":")));
-    fail_and_end(Finding(
-        diagnose_load_error(table.library().error()), library_subject(table.library()),
-        fmt::format("{}; there is {}", table.library().error(), seen.describe_gpus()), evidence));
+    fail_and_end(
+        Finding(diagnose_load_error(table.library().error()), library_subject(table.library()),
+                fmt::format("{}; the host has {}", table.library().error(), seen.describe_gpus()),
+                evidence));
   }
   return table;
 }

@@ -69,13 +69,17 @@ std::string error_in_ptx(const std::string& text) {
   return version && target ? "" : "simulated compiler: .version or .target is missing";
 }
 
+bool compiler_is_there() {
+  void* library = ::dlopen("libnvidia-ptxjitcompiler.so.1", RTLD_LAZY | RTLD_LOCAL);
+  if (library != nullptr) ::dlclose(library);
+  return library != nullptr;
+}
+
 /// Compiles PTX: that it can is all that matters here.
 CUresult compile(const Device& device, const std::string& text, std::string& log) {
   const Firing firing = World::get().faults().at({"PTX compiler", device.index()});
   if (firing.code) return static_cast<CUresult>(*firing.code);
-  void* library = ::dlopen("libnvidia-ptxjitcompiler.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (library == nullptr) return CUDA_ERROR_JIT_COMPILER_NOT_FOUND;
-  ::dlclose(library);
+  if (!compiler_is_there()) return CUDA_ERROR_JIT_COMPILER_NOT_FOUND;
   log = error_in_ptx(text);
   return log.empty() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_PTX;
 }
@@ -93,7 +97,10 @@ CUresult choose(const Device& device, const std::byte* image, Module& module, st
     const Coverage how = coverage(code, gpu);
     if (how != Coverage::missing && (best == nullptr || how > coverage(*best, gpu))) best = &code;
   }
-  if (best == nullptr) return CUDA_ERROR_NO_BINARY_FOR_GPU;
+  // A driver asks its compiler before it gives up; seen with one that could not be loaded.
+  if (best == nullptr) {
+    return compiler_is_there() ? CUDA_ERROR_NO_BINARY_FOR_GPU : CUDA_ERROR_JIT_COMPILER_NOT_FOUND;
+  }
   if (best->compressed) {
     std::fprintf(stderr, "simulator: cannot look into a compressed module\n");
     return CUDA_ERROR_NOT_SUPPORTED;
