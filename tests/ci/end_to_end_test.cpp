@@ -21,6 +21,7 @@
 #include "ci/report/process.h"
 #include "ci/report/results.h"
 #include "fixtures/child.h"
+#include "tests/support/scratch.h"
 
 namespace conformance::report {
 namespace {
@@ -42,13 +43,6 @@ bool eventually(Condition holds) {
 
 class EndToEnd : public testing::Test {
  protected:
-  EndToEnd() {
-    std::string pattern = testing::TempDir() + "/report with 'odd' names; $x ü-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    folder.root = pattern;
-  }
-  ~EndToEnd() override { fs::remove_all(folder.root); }
-
   ChildOptions with_environment(std::vector<std::string> argv,
                                 const std::string& fault = "") const {
     ChildOptions options;
@@ -103,7 +97,8 @@ class EndToEnd : public testing::Test {
     EXPECT_TRUE(lint.succeeded()) << lint.describe() << lint.output;
   }
 
-  Folder folder;
+  const support::ScratchFolder scratch{testing::TempDir() + "/report with 'odd' names; $x ü"};
+  const Folder folder{scratch.path()};
 };
 
 TEST_F(EndToEnd, AHealthyRunIsConformantAndTheTableReachesTheReader) {

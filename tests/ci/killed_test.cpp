@@ -18,6 +18,7 @@
 #include <gtest/gtest.h>
 
 #include "fixtures/child.h"
+#include "tests/support/scratch.h"
 
 namespace conformance {
 namespace {
@@ -28,13 +29,7 @@ using namespace std::chrono_literals;
 /// Programs whose descendants carry a mark in their environment.
 class Killed : public testing::Test {
  protected:
-  Killed() {
-    std::string pattern = std::string(BUILD_DIR) + "/tests/ci/killed-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    folder = pattern;
-    fs::create_directories(folder / "tmp");
-  }
-  ~Killed() override { fs::remove_all(folder); }
+  Killed() { fs::create_directories(folder / "tmp"); }
 
   /// Other processes that carry the mark, as "PID command".
   std::vector<std::string> marked() const {
@@ -88,7 +83,8 @@ class Killed : public testing::Test {
     EXPECT_TRUE(fs::is_empty(folder / "tmp"));
   }
 
-  fs::path folder;
+  const support::ScratchFolder scratch{std::string(BUILD_DIR) + "/tests/ci/killed"};
+  const fs::path& folder = scratch.path();
   std::size_t most = 0;  ///< processes that there were at one of the moments
 
  private:

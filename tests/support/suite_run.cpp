@@ -1,10 +1,10 @@
 #include "tests/support/suite_run.h"
 
-#include <fstream>
-#include <stdexcept>
 #include <system_error>
 
 #include <fmt/format.h>
+
+#include "tests/support/scratch.h"
 
 namespace conformance::support {
 namespace {
@@ -22,14 +22,6 @@ std::string quoted(const fs::path& path) {
 }
 
 }  // namespace
-
-void write_scratch(const fs::path& path, std::string_view text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) throw std::runtime_error(fmt::format("cannot write {}", path.native()));
-}
 
 void write_test_files(const fs::path& folder, const std::vector<fs::path>& files) {
   std::string text;

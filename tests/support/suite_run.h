@@ -4,16 +4,12 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace conformance::support {
 
 /// Changes to the environment: a value sets a variable, nullopt removes it.
 using Environment = std::map<std::string, std::optional<std::string>>;
-
-/// Writes a file of scratch, and the folders above it that are missing.
-void write_scratch(const std::filesystem::path& path, std::string_view text);
 
 /// Writes a test file for CTest that has every entry of `files` into `folder`. CTest writes beside
 /// its test files, so each run gets a folder of its own. The files are included rather than made

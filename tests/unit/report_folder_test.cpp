@@ -8,6 +8,7 @@
 
 #include "ci/report/folder.h"
 #include "ci/report/run.h"
+#include "tests/support/scratch.h"
 
 namespace conformance::report {
 namespace {
@@ -16,16 +17,13 @@ namespace fs = std::filesystem;
 
 class ReportFolder : public testing::Test {
  protected:
-  ReportFolder() {
-    std::string pattern = testing::TempDir() + "/folder-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    root = pattern;
-  }
-  ~ReportFolder() override { fs::remove_all(root); }
-
   static void touch(const fs::path& path) { std::ofstream(path) << "old"; }
 
-  fs::path root;
+ private:
+  const support::ScratchFolder scratch{fs::path(testing::TempDir()) / "folder"};
+
+ protected:
+  const fs::path& root = scratch.path();
 };
 
 TEST_F(ReportFolder, PreparingRemovesWhatARunWritesAndNothingElse) {
