@@ -2,12 +2,10 @@
 #include <filesystem>
 #include <set>
 #include <string>
-#include <system_error>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "fixtures/child.h"
 #include "fixtures/error_findings.h"
 #include "suites/driver/driver_gpus.h"
 #include "suites/driver/findings.h"
@@ -17,21 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class Architectures : public DriverGpuTest {
- protected:
-  /// The suites' executables, which lie beside this one in folders named after their layers:
-  /// <layer>/conformance_<layer>.
-  static std::vector<fs::path> suites() {
-    std::vector<fs::path> files;
-    std::error_code error;
-    for (const fs::directory_entry& layer :
-         fs::directory_iterator(fs::path(own_executable()).parent_path().parent_path(), error)) {
-      fs::path file = layer.path() / ("conformance_" + layer.path().filename().string());
-      if (fs::is_regular_file(file, error)) files.push_back(std::move(file));
-    }
-    return files;
-  }
-};
+class Architectures : public DriverGpuTest {};
 
 TEST_F(Architectures, TheSuitesKernelsRunOnEveryGpu) {
   claim(
@@ -39,7 +23,7 @@ TEST_F(Architectures, TheSuitesKernelsRunOnEveryGpu) {
       "architecture, or PTX that the driver can compile for it",
       "CUDA Programming Guide: Compute Capabilities, Binary Compatibility and PTX Compatibility");
   open();
-  for (const fs::path& file : suites()) {
+  for (const fs::path& file : suite_programs()) {
     const DeviceCodeReading read = read_device_code(file.string());
     if (!expect(read.error.empty(), Finding(finding::unexplained, {"file", file.string()},
                                             "its device code: " + read.error))) {

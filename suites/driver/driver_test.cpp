@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "fixtures/child.h"
 #include "suites/driver/findings.h"
 
 namespace conformance::driver {
@@ -38,6 +39,18 @@ DriverLibrary DriverTest::driver_library(const DriverTable& table) {
   std::error_code none;
   return {table.library().path(), table.library().real_path(),
           std::filesystem::canonical("/run/opengl-driver/lib/libcuda.so.1", none).string()};
+}
+
+std::vector<std::filesystem::path> DriverTest::suite_programs() {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const fs::directory_entry& layer :
+       fs::directory_iterator(fs::path(own_executable()).parent_path().parent_path(), error)) {
+    fs::path file = layer.path() / ("conformance_" + layer.path().filename().string());
+    if (fs::is_regular_file(file, error)) files.push_back(std::move(file));
+  }
+  return files;
 }
 
 std::unique_ptr<NvmlSession> DriverTest::nvml() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,9 @@ class DriverTest : public ConformanceTest {
   static DriverTable driver();
   /// Where that library lies.
   static DriverLibrary driver_library(const DriverTable& table);
+  /// The suites' executables, which lie beside this one in folders named after their layers:
+  /// <layer>/conformance_<layer>.
+  static std::vector<std::filesystem::path> suite_programs();
   /// NVML, initialised; ends the test with a finding if that fails.
   static std::unique_ptr<NvmlSession> nvml();
 };

@@ -189,6 +189,13 @@ inline constexpr FindingKind companion_missing{
     "loaded.",
     "Link all of the driver's libraries beside libcuda.so.1, not that one alone; in a container "
     "add `compute` to NVIDIA_DRIVER_CAPABILITIES; else install the driver's missing package."};
+inline constexpr FindingKind library_twice{
+    "driver.library-twice", Severity::config,
+    "A process that loads CUDA's libraries gets two files of one library, so a program may mix "
+    "what must not be mixed, or find a symbol's version missing (GLIBCXX_3.4.x).",
+    "See in the evidence which directory brings the second file, and take it off LD_LIBRARY_PATH "
+    "or remove the file: of CUDA's libraries only those in CUDA_PATH are wanted, of the C and C++ "
+    "libraries only the host's."};
 inline constexpr FindingKind libraries_mixed{
     "driver.libraries-mixed", Severity::driver,
     "libcuda.so.1 and a library that belongs to it come from different drivers.",

@@ -1,11 +1,20 @@
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "fixtures/child_task.h"
+#include "fixtures/deadline.h"
+#include "fixtures/elf.h"
+#include "fixtures/process_libraries.h"
 #include "fixtures/version.h"
 #include "suites/driver/diagnosis.h"
 #include "suites/driver/driver_test.h"
@@ -16,15 +25,29 @@ namespace {
 
 class Identity : public DriverTest {
  protected:
-  /// One driver's libraries carry its version in their names; where they carry none they lie
-  /// together.
   static bool of_one_driver(const Library& one, const Library& other) {
-    const auto version = DriverVersion::from_file_name(one.real_path());
-    const auto other_version = DriverVersion::from_file_name(other.real_path());
-    if (version && other_version) return *version == *other_version;
-    namespace fs = std::filesystem;
-    return fs::path(one.real_path()).parent_path() == fs::path(other.real_path()).parent_path() ||
-           fs::path(one.path()).parent_path() == fs::path(other.path()).parent_path();
+    return conformance::of_one_driver({one.path(), one.real_path()},
+                                      {other.path(), other.real_path()});
+  }
+
+  /// What a fresh process has of interest once it has loaded the libraries of these names.
+  static std::vector<ProcessLibrary> loaded_by_a_process(std::vector<std::string> names) {
+    ChildOptions options = child_task("load-libraries", std::move(names));
+    options.deadline = deadline_of(std::chrono::seconds(30));
+    const ChildResult child = run_child(options);
+    if (!child.succeeded()) {
+      fail_and_end(Finding(finding::unexplained, host_subject(),
+                           fmt::format("a process that loads CUDA's libraries {}: {}",
+                                       child.describe(), child.error)));
+    }
+    std::vector<ProcessLibrary> libraries;
+    std::istringstream lines(child.output);
+    for (std::string name, path, real_path; std::getline(lines, name, '\t') &&
+                                            std::getline(lines, path, '\t') &&
+                                            std::getline(lines, real_path);) {
+      libraries.push_back({name, {path, real_path}, {}});
+    }
+    return libraries;
   }
 };
 
@@ -132,6 +155,32 @@ TEST_F(Identity, TheNameWithoutNumberLeadsToTheSameDriver) {
                  fmt::format("libcuda.so.1 is {}, but libcuda.so is {}", cuda.library().real_path(),
                              unversioned.real_path())));
   verified(1, "names");
+}
+
+TEST_F(Identity, AProcessHasOneOfEachLibrary) {
+  claim(
+      "A process that has loaded what the suites link to, libcuda, NVML and the driver's compilers "
+      "has one file of each library, the C and C++ libraries included, and libraries of one driver",
+      "CUDA Compatibility: the driver's libraries are installed together; ld.so(8)");
+  const HostFacts seen = host();
+  if (seen.wsl) skip("under WSL the driver's libcuda loads another of the same name");
+  std::vector<std::string> names{"libcuda.so.1", "libnvidia-ml.so.1",
+                                 "libnvidia-ptxjitcompiler.so.1", "libnvidia-nvvm.so.4"};
+  for (const std::filesystem::path& program : suite_programs()) {
+    const ElfReading read = read_elf(program.string());
+    if (read.elf) names.insert(names.end(), read.elf->needed.begin(), read.elf->needed.end());
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  const std::vector<ProcessLibrary> libraries = loaded_by_a_process(std::move(names));
+  for (const LibraryConflict& conflict : library_conflicts(libraries)) {
+    const bool twice = conflict.kind == LibraryConflict::Kind::twice;
+    fail(Finding(twice ? library_twice : libraries_mixed, {"library", conflict.name},
+                 fmt::format("one process has {} and {}{}", conflict.one, conflict.other,
+                             twice ? "" : ", which are of two drivers"),
+                 {{"one", conflict.one}, {"other", conflict.other}}));
+  }
+  verified(libraries.size(), "libraries");
 }
 
 }  // namespace

@@ -30,8 +30,10 @@ Layer this_layer() {
       &module_check_wrong,  &module_result_wrong,
       &toolkit_unsupported, &compat_hides_driver,
       &wrapper_mismatch,    &companion_missing,
+      &library_twice,
   };
-  static constexpr std::array children{ChildTask{"count-devices", count_devices}};
+  static constexpr std::array children{ChildTask{"count-devices", count_devices},
+                                       ChildTask{"load-libraries", load_libraries}};
   return {"driver", findings, children};
 }
 
