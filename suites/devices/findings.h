@@ -151,6 +151,12 @@ inline constexpr FindingKind fabric_unhealthy{
     "devices.fabric-unhealthy", Severity::infrastructure,
     "The driver says that the NVLink fabric of a GPU is degraded or wrongly configured.",
     "Look at `nvidia-smi -q` under \"Fabric\" and at the logs of nvidia-fabricmanager."};
+inline constexpr FindingKind capability_node_wrong{
+    "devices.capability-node-wrong", Severity::config,
+    "A device node by which the driver grants a right, such as the use of a MIG instance, is "
+    "missing, closed to this process, or left over from another start of the driver.",
+    "Run `nvidia-modprobe -f /proc/driver/nvidia/capabilities/<the capability>` or nvidia-smi as "
+    "root, and delete nodes with other numbers; start containers again with the instance named."};
 inline constexpr FindingKind stale_container_specs{
     "devices.stale-container-specs", Severity::config,
     "Containers are given files or device nodes that no longer exist: the driver was changed after "

@@ -40,7 +40,8 @@ Layer this_layer() {
                                        &devices::nvlink_errors,
                                        &devices::fabric_not_ready,
                                        &devices::fabric_unhealthy,
-                                       &devices::stale_container_specs};
+                                       &devices::stale_container_specs,
+                                       &devices::capability_node_wrong};
   static constexpr std::array children{ChildTask{"list-devices", devices::list_devices}};
   return {"devices", findings, children};
 }

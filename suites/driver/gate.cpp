@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "fixtures/elf.h"
+#include "fixtures/kernel_log.h"
 #include "fixtures/visible_devices.h"
 #include "suites/driver/diagnosis.h"
 #include "suites/driver/driver_test.h"
@@ -70,7 +71,9 @@ TEST_F(Gate, TheDriverInitialises) {
       kind = diagnose_mismatch(driver_library(table), seen);
     }
     if (kind == nullptr) kind = &diagnose_init(status.code(), seen, denied);
-    fail_and_end(Finding(*kind, library_subject(table.library()), status.describe(), evidence));
+    const auto log = read_kernel_log(Session::current().settings().host_root);
+    fail_and_end(Finding(*kind, library_subject(table.library()),
+                         fmt::format("{}; {}", status.describe(), last_words(log)), evidence));
   }
   verified(1, "calls");
 }

@@ -55,6 +55,15 @@ void write_root(const fs::path& root) {
   write(root / "proc/driver/nvidia/version",
         "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  " + machine.driver_version +
             "  Release Build  (simulated)\nGCC version:  gcc version 12.2.0\n");
+  // "DeviceFileModify: 1": whoever may, makes the node.
+  const auto capability = [&](const char* name, int minor) {
+    write(root / "proc/driver/nvidia/capabilities" / name,
+          "DeviceFileMinor: " + std::to_string(minor) +
+              "\nDeviceFileMode: 256\nDeviceFileModify: 1\n");
+  };
+  capability("mig/config", 1);
+  capability("mig/monitor", 2);
+  write(root / "proc/devices", "Character devices:\n195 nvidia\n234 nvidia-caps\n");
   write(root / "proc/modules",
         "nvidia_uvm 4096 0 - Live 0x0000000000000000\nnvidia 4096 1 nvidia_uvm, Live "
         "0x0000000000000000\n");
