@@ -29,6 +29,7 @@
 #include "fixtures/library.h"
 #include "fixtures/program.h"
 #include "tests/hardware/fault.h"
+#include "tests/support/scratch.h"
 #include "tests/support/suite_run.h"
 
 namespace conformance::hardware {

@@ -39,7 +39,9 @@
 #include "fixtures/child.h"
 #include "fixtures/library.h"
 #include "fixtures/program.h"
+#include "tests/scenarios/coverage.h"
 #include "tests/scenarios/scenario.h"
+#include "tests/support/scratch.h"
 #include "tests/support/suite_run.h"
 
 namespace conformance::scenarios {
@@ -64,6 +66,7 @@ struct Options {
   std::string ctest;
   std::string work;
   std::string coverage;
+  std::string field_faults;
   unsigned jobs = 1;
   std::size_t memory_mib = 4096;
   double slowdown = 1;
@@ -71,39 +74,6 @@ struct Options {
   std::string scenario;              ///< of `exec`
   std::vector<std::string> command;  ///< of `exec`
 };
-
-struct Outcome {
-  std::string name;
-  std::vector<std::string> problems;
-  std::set<std::string> failed;    ///< tests this scenario failed, as expected and seen
-  std::set<std::string> findings;  ///< codes it produced
-  double seconds = 0;
-  double cpu_seconds = 0;
-  std::size_t peak_mib = 0;  ///< of its largest process
-};
-
-/// What the build holds: every test, by layer, and every finding code.
-struct Catalogue {
-  std::map<std::string, std::string> tests;  ///< each test's level
-  std::set<std::string> findings;
-};
-
-Catalogue read_catalogue(const fs::path& manifests) {
-  Catalogue catalogue;
-  for (const fs::directory_entry& entry : fs::directory_iterator(manifests)) {
-    if (entry.path().extension() != ".json") continue;
-    const Json manifest = Json::parse(read_file(entry.path()));
-    for (const Json& group : manifest.at("entries")) {
-      for (const Json& test : group.at("tests")) {
-        catalogue.tests[test.get<std::string>()] = group.at("level").get<std::string>();
-      }
-    }
-    for (const Json& finding : manifest.at("findings")) {
-      catalogue.findings.insert(finding.at("code").get<std::string>());
-    }
-  }
-  return catalogue;
-}
 
 /// "peer.*" stands for every test of a level that a run at `level` has whose name begins with
 /// "peer."; without a star, the test itself.
@@ -320,6 +290,18 @@ void judge(const Scenario& scenario, const Json& results, const Catalogue& catal
   for (const char* kind : {"failed", "slow", "crashed", "timed-out", "error"}) {
     outcome.failed.insert(seen[kind].begin(), seen[kind].end());
   }
+  std::map<std::string, std::string> facts;
+  for (const Json& fact : results.at("facts")) {
+    facts[fact.at("name").get<std::string>()] = fact.at("value").dump();
+  }
+  for (const auto& [name, value] : scenario.facts) {
+    const auto found = facts.find(name);
+    if (found == facts.end() || found->second != value) {
+      outcome.problems.push_back(fmt::format("the fact {} is {}, not {}", name,
+                                             found == facts.end() ? "missing" : found->second,
+                                             value));
+    }
+  }
   for (const Json& finding : results.at("findings")) {
     outcome.findings.insert(finding.at("code").get<std::string>());
   }
@@ -331,13 +313,15 @@ void judge(const Scenario& scenario, const Json& results, const Catalogue& catal
         fmt::format("first finding is {}, expected {}", first.empty() ? "none" : first,
                     scenario.first_finding.empty() ? "none" : scenario.first_finding));
   }
-  if (!scenario.first_subject.empty() && !results.at("findings").empty()) {
-    const std::string subject =
-        results.at("findings").at(0).at("subject").at("name").get<std::string>();
-    if (subject.find(scenario.first_subject) == std::string::npos) {
-      outcome.problems.push_back(fmt::format("first finding speaks of \"{}\", expected \"{}\"",
-                                             subject, scenario.first_subject));
-    }
+  if (!results.at("findings").empty()) {
+    const Json& finding = results.at("findings").at(0);
+    const auto speaks_of = [&](const std::string& text, const std::string& expected) {
+      if (text.find(expected) != std::string::npos) return;
+      outcome.problems.push_back(
+          fmt::format("first finding speaks of \"{}\", expected \"{}\"", text, expected));
+    };
+    speaks_of(finding.at("subject").at("name").get<std::string>(), scenario.first_subject);
+    speaks_of(finding.at("detail").get<std::string>(), scenario.first_detail);
   }
   const std::string verdict = results.at("verdict").get<std::string>();
   const std::string expected_verdict = scenario.healthy() ? "conformant" : "not-conformant";
@@ -427,6 +411,8 @@ void check_cost(const Scenario& scenario, const Options& options, Outcome& outco
 Outcome run_scenario(const Scenario& scenario, const Options& options, const Catalogue& catalogue) {
   Outcome outcome;
   outcome.name = scenario.name;
+  outcome.covers = scenario.covers;
+  outcome.first_finding = scenario.first_finding;
   const auto start = std::chrono::steady_clock::now();
   try {
     const fs::path work = fs::path(options.work) / outcome.name;
@@ -470,54 +456,6 @@ Outcome run_scenario(const Scenario& scenario, const Options& options, const Cat
   }
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return outcome;
-}
-
-/// What the scenarios cost, the slowest first.
-std::string cost_table(std::vector<Outcome> outcomes) {
-  std::sort(outcomes.begin(), outcomes.end(),
-            [](const Outcome& a, const Outcome& b) { return a.seconds > b.seconds; });
-  double cpu_seconds = 0;
-  for (const Outcome& outcome : outcomes) cpu_seconds += outcome.cpu_seconds;
-  std::string text = fmt::format(
-      "{} scenarios took {:.0f} s of processor time.\n\n"
-      "| scenario | s | s of processor time | MiB of the largest process |\n|---|---|---|---|\n",
-      outcomes.size(), cpu_seconds);
-  for (const Outcome& outcome : outcomes) {
-    text += fmt::format("| {} | {:.1f} | {:.1f} | {} |\n", outcome.name, outcome.seconds,
-                        outcome.cpu_seconds, outcome.peak_mib);
-  }
-  return text;
-}
-
-/// Writes which scenario fails which test and produces which finding, and what each cost; yields
-/// what no scenario covers.
-std::vector<std::string> write_coverage(const Options& options, const Catalogue& catalogue,
-                                        const std::vector<Outcome>& outcomes) {
-  std::map<std::string, std::vector<std::string>> by_test, by_finding;
-  for (const Outcome& outcome : outcomes) {
-    for (const std::string& test : outcome.failed) by_test[test].push_back(outcome.name);
-    for (const std::string& code : outcome.findings) by_finding[code].push_back(outcome.name);
-  }
-  std::vector<std::string> gaps;
-  std::string text = "# Coverage\n\nWritten by the scenario driver; see README.md.\n\n";
-  const auto table = [&](const char* what, const std::set<std::string>& rows,
-                         std::map<std::string, std::vector<std::string>>& by_row) {
-    text += fmt::format("| {} | scenarios |\n|---|---|\n", what);
-    for (const std::string& row : rows) {
-      std::vector<std::string>& names = by_row[row];
-      std::sort(names.begin(), names.end());
-      text += fmt::format("| {} | {} |\n", row, fmt::join(names, ", "));
-      if (names.empty()) gaps.push_back(fmt::format("no scenario covers {} {}", what, row));
-    }
-    text += '\n';
-  };
-  std::set<std::string> tests;
-  for (const auto& [test, level] : catalogue.tests) tests.insert(test);
-  table("test", tests, by_test);
-  table("finding", catalogue.findings, by_finding);
-  text += cost_table(outcomes);
-  write_scratch(options.coverage, text);
-  return gaps;
 }
 
 /// `exec`: runs a command on a prepared scenario, or on a healthy machine, and yields its exit
@@ -593,6 +531,8 @@ int run_all(const Options& options) {
   if (std::any_of(scenarios.begin(), scenarios.end(), [](const Scenario& s) { return s.dummy; })) {
     dummy = read_catalogue(dummy_build(options) / "manifest");
   }
+  std::vector<FieldFault> faults;
+  if (!options.field_faults.empty()) faults = read_field_faults(options.field_faults);
   std::vector<Outcome> outcomes(scenarios.size());
   std::atomic<std::size_t> next{0};
   Budget memory(options.memory_mib);
@@ -617,14 +557,17 @@ int run_all(const Options& options) {
       });
     }
   }
+  const std::size_t all = outcomes.size();
   const auto failed = std::count_if(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) {
     return !outcome.problems.empty();
   });
   std::vector<std::string> gaps;
-  if (!options.coverage.empty()) gaps = write_coverage(options, catalogue, outcomes);
+  if (!options.coverage.empty()) {
+    gaps = write_coverage(options.coverage, catalogue, faults, std::move(outcomes));
+  }
   for (const std::string& gap : gaps) fmt::print("GAP  {}\n", gap);
-  fmt::print("{} scenarios: {} as expected, {} not; {} coverage gaps\n", outcomes.size(),
-             outcomes.size() - static_cast<std::size_t>(failed), failed, gaps.size());
+  fmt::print("{} scenarios: {} as expected, {} not; {} coverage gaps\n", all,
+             all - static_cast<std::size_t>(failed), failed, gaps.size());
   return failed == 0 && gaps.empty() ? 0 : 1;
 }
 
@@ -645,6 +588,9 @@ int run(int argc, char** argv) {
   all->add_option("--ctest", options.ctest, "The ctest program")->required();
   all->add_option("--coverage", options.coverage,
                   "Write the coverage table here, and fail if a test or finding has no scenario");
+  all->add_option("--field-faults", options.field_faults,
+                  "The catalogue of faults seen in the field, for the coverage table")
+      ->check(CLI::ExistingFile);
   all->add_option("--jobs", options.jobs, "How many scenarios run side by side")
       ->check(CLI::Range(1, 256));
   all->add_option("--memory", options.memory_mib,

@@ -98,8 +98,8 @@ Scenario read_scenario(const std::string& file) {
   }
   const Place root{file, ""};
   only_keys(document,
-            {"scenario_version", "about", "suites", "level", "machine", "faults", "host", "driver",
-             "toolkit", "environment", "arguments", "expect"},
+            {"scenario_version", "about", "covers", "suites", "level", "machine", "faults", "host",
+             "driver", "toolkit", "environment", "arguments", "expect"},
             root);
   if (!document.contains("scenario_version") || document["scenario_version"] != 1) {
     root.wrong("scenario_version must be 1");
@@ -108,6 +108,14 @@ Scenario read_scenario(const std::string& file) {
   scenario.name = std::filesystem::path(file).stem().string();
   if (!document.contains("about")) root.wrong("\"about\" is missing");
   scenario.about = text(document["about"], root.at("about"));
+  if (document.contains("covers")) {
+    const Place place = root.at("covers");
+    if (!document["covers"].is_array()) place.wrong("must be an array of numbers");
+    for (const Json& fault : document["covers"]) {
+      if (!fault.is_number_integer()) place.wrong("must be an array of numbers");
+      scenario.covers.push_back(fault.get<int>());
+    }
+  }
 
   if (document.contains("suites")) {
     const Place place = root.at("suites");
@@ -163,7 +171,7 @@ Scenario read_scenario(const std::string& file) {
   const Place place = root.at("expect");
   only_keys(expect,
             {"failed", "slow", "blocked", "crashed", "timed-out", "error", "skipped",
-             "first_finding", "first_subject"},
+             "first_finding", "first_subject", "first_detail", "facts"},
             place);
   for (const std::string_view outcome : kStated) scenario.expected[std::string(outcome)] = {};
   for (const auto& [key, value] : expect.items()) {
@@ -171,6 +179,11 @@ Scenario read_scenario(const std::string& file) {
       scenario.first_finding = value.is_null() ? "" : text(value, place.at(key));
     } else if (key == "first_subject") {
       scenario.first_subject = text(value, place.at(key));
+    } else if (key == "first_detail") {
+      scenario.first_detail = text(value, place.at(key));
+    } else if (key == "facts") {
+      if (!value.is_object()) place.at(key).wrong("must be an object");
+      for (const auto& [name, fact] : value.items()) scenario.facts[name] = fact.dump();
     } else {
       scenario.expected[key] = texts(value, place.at(key));
     }

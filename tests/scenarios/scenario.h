@@ -22,6 +22,7 @@ struct FileEdits {
 struct Scenario {
   std::string name;  ///< of its file
   std::string about;
+  std::vector<int> covers;         ///< faults seen in the field that this is an example of
   bool dummy = false;              ///< it is about the dummy suites, not about a machine
   std::string level = "standard";  ///< "quick" or "standard"
   std::size_t gpus = 2;
@@ -38,7 +39,9 @@ struct Scenario {
   std::map<std::string, std::vector<std::string>> expected;
   std::string first_finding;  ///< code; empty for none
   std::string
-      first_subject;  ///< a part of the first finding's subject; empty if it does not matter
+      first_subject;         ///< a part of the first finding's subject; empty if it does not matter
+  std::string first_detail;  ///< the same of what it says was seen
+  std::map<std::string, std::string> facts;  ///< name -> value, as JSON
 
   /// Nothing is expected to be wrong.
   bool healthy() const { return first_finding.empty(); }
