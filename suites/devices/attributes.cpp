@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -83,13 +84,20 @@ static_assert(std::all_of(kAttributes.begin(), kAttributes.end(), [](const Attri
   return static_cast<int>(attribute.runtime) == static_cast<int>(attribute.driver);
 }));
 
+/// One GPU after another and without making it the current one: that would make a context on it,
+/// for which there is no use here.
+void for_each_described(const CudaInventory& devices,
+                        const std::function<void(const CudaDevice&)>& work) {
+  for (const CudaDevice& device : devices) guarded(device.subject(), [&] { work(device); });
+}
+
 TEST_F(Attributes, TheDriverApiGivesTheSameValues) {
   claim(
       "cudaDeviceGetAttribute and cuDeviceGetAttribute give the same value for the same attribute",
       "CUDA Runtime API: Interactions with the CUDA Driver API; cudaDeviceGetAttribute");
   const CudaInventory& devices = require(Devices{1});
   const DriverTable driver = open_driver_api();
-  for_each_device(devices, [&](const CudaDevice& device) {
+  for_each_described(devices, [&](const CudaDevice& device) {
     CUdevice handle = 0;
     need(CONFORMANCE_CALL(driver.cuDeviceGet(&handle, device.ordinal)), device.ordinal);
     for (const Attribute& attribute : kAttributes) {
@@ -105,7 +113,7 @@ TEST_F(Attributes, TheDriverApiGivesTheSameValues) {
 TEST_F(Attributes, ThePropertiesGiveTheSameValues) {
   claim("cudaGetDeviceProperties gives the values of the attributes that its members stand for",
         "CUDA Runtime API, Device Management: cudaGetDeviceProperties, cudaDeviceGetAttribute");
-  for_each_device(require(Devices{1}), [](const CudaDevice& device) {
+  for_each_described(require(Devices{1}), [](const CudaDevice& device) {
     cudaDeviceProp properties{};
     ensure(CONFORMANCE_CALL(cudaGetDeviceProperties(&properties, device.ordinal)));
     const auto same = [&](std::string_view what, cudaDeviceAttr attribute, auto value) {
@@ -150,7 +158,7 @@ TEST_F(Attributes, NumbersWithoutANameHereGiveTheSameValues) {
       "CUdevice_attribute");
   const CudaInventory& devices = require(Devices{1});
   const DriverTable driver = open_driver_api();
-  for_each_device(devices, [&](const CudaDevice& device) {
+  for_each_described(devices, [&](const CudaDevice& device) {
     CUdevice handle = 0;
     need(CONFORMANCE_CALL(driver.cuDeviceGet(&handle, device.ordinal)), device.ordinal);
     for (int number = 1; number < CU_DEVICE_ATTRIBUTE_MAX; ++number) {

@@ -15,9 +15,9 @@ namespace {
 constexpr const char* kVariable = "CUDA_VISIBLE_DEVICES";
 constexpr const char* kOrder = "CUDA_DEVICE_ORDER";
 
-/// The essentials.
+/// What this process has to do with.
 class Visibility : public GpuTest {};
-/// What is rarely relied on, at the price of more processes.
+/// What others may rely on, at the price of many processes.
 class Selection : public GpuTest {};
 
 Subject variable_subject() { return {"variable", kVariable}; }
@@ -145,7 +145,7 @@ std::vector<Listed> listed_with(const std::vector<std::string>& lists) {
   return listed_by_processes(environments);
 }
 
-TEST_F(Visibility, EachDocumentedFormOfTheListSelectsItsGpus) {
+TEST_F(Selection, EachDocumentedFormOfTheListSelectsItsGpus) {
   claim(
       "CUDA_VISIBLE_DEVICES selects by index, UUID or beginning of a UUID, in its order; an empty "
       "list selects none, and the list ends at the first invalid index",
