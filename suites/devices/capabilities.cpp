@@ -77,8 +77,8 @@ std::vector<std::string> gpus_without_usable_instance(const std::vector<Capabili
   for (const Capability& instance : capabilities) {
     // gpu0/mig/gi1/access
     const std::size_t mig = instance.name.find("/mig/gi");
-    if (mig == std::string::npos || !instance.name.ends_with(kAccess) ||
-        instance.name.find("/ci") != std::string::npos) {
+    if (mig == std::string::npos || !instance.name.starts_with("gpu") ||
+        !instance.name.ends_with(kAccess) || instance.name.find("/ci") != std::string::npos) {
       continue;
     }
     bool& any = usable[instance.name.substr(0, mig)];
@@ -94,7 +94,9 @@ std::vector<std::string> gpus_without_usable_instance(const std::vector<Capabili
   }
   std::vector<std::string> without;
   for (const auto& [gpu, any] : usable) {
-    if (!any) without.push_back(gpu);
+    // A container sees its host's GPUs in /proc, but has the nodes of its own only.
+    const bool given = ::access((root + "/dev/nvidia" + gpu.substr(3)).c_str(), R_OK | W_OK) == 0;
+    if (given && !any) without.push_back(gpu);
   }
   return without;
 }

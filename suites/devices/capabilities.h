@@ -23,8 +23,9 @@ std::optional<unsigned> capability_major(const std::string& root);
 /// "/dev/nvidia-caps/nvidia-cap3"
 std::string node_path(const Capability& capability);
 
-/// The GPUs ("gpu0") that have MIG instances of which this process may use none: it needs to open
-/// the nodes of a GPU instance and of a compute instance in it.
+/// The GPUs ("gpu0", whose node is /dev/nvidia0) that this process was given and that have MIG
+/// instances of which it may use none: it needs to open the nodes of a GPU instance and of a
+/// compute instance in it.
 std::vector<std::string> gpus_without_usable_instance(const std::vector<Capability>& capabilities,
                                                       const std::string& root);
 

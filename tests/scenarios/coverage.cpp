@@ -99,7 +99,8 @@ Catalogue read_catalogue(const fs::path& manifests) {
 
 std::vector<FieldFault> read_field_faults(const fs::path& file) {
   std::vector<FieldFault> faults;
-  for (const Json& row : Json::parse(report::read_file(file)).at("faults")) {
+  const Json document = Json::parse(report::read_file(file));
+  for (const Json& row : document.at("faults")) {
     FieldFault fault{row.at("id").get<int>(), row.at("layer").get<std::string>(),
                      row.at("fault").get<std::string>(), row.value("not_injected", std::string())};
     if (!faults.empty() && faults.back().id >= fault.id) {

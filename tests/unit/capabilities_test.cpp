@@ -43,6 +43,8 @@ TEST_F(Capabilities, OneInstanceThatCanBeUsedIsEnough) {
   grant("gpu0/mig/gi1/ci0/access", "4");
   grant("gpu0/mig/gi2/access", "5");
   grant("gpu0/mig/gi2/ci0/access", "6");
+  EXPECT_TRUE(without_instance().empty()) << "it is another's";
+  write("dev/nvidia0", "");
   EXPECT_EQ(without_instance(), std::vector<std::string>{"gpu0"});
   // A GPU instance and a compute instance of another one are of no use.
   write("dev/nvidia-caps/nvidia-cap3", "");
