@@ -482,6 +482,15 @@ double World::copy_rate(int from, int to) const {
          2;
 }
 
+double World::take_turn(int from, int to, double seconds) {
+  if (from < 0 || to < 0 || from == to || machine_.link(from, to).bus.empty()) return 0;
+  const std::lock_guard lock(buses_mutex_);
+  double& free = buses_[machine_.link(from, to).bus];
+  const double begin = std::max(free, Stream::ready_time());
+  free = begin + seconds;
+  return begin;
+}
+
 bool keeps_old_bytes(const Firing& firing) {
   return std::any_of(firing.data.begin(), firing.data.end(), [](const DataFault& fault) {
     return fault.kind == DataFault::Kind::drop_write;

@@ -162,6 +162,9 @@ class World {
 
   /// Bytes per second and direction of a copy between two places (-1: the host).
   double copy_rate(int from, int to) const;
+  /// Within an operation's work: when data that takes `seconds` can begin to go from one GPU to
+  /// another, whose way may share a bus.
+  double take_turn(int from, int to, double seconds);
 
  private:
   World();
@@ -179,6 +182,8 @@ class World {
     bool registered;
   };
   std::map<char*, Pinned> pinned_;
+  std::mutex buses_mutex_;
+  std::map<std::string, double> buses_;  ///< when each is free again
   std::mutex imports_mutex_;
   struct Import {
     std::shared_ptr<SharedMemory> memory;

@@ -94,7 +94,9 @@ Outcome run_on_device(Device& device, const LaunchShape& shape, const PreparedKe
     damage(firing, const_cast<void*>(output.address), bytes,
            std::min<std::size_t>(output.element_bytes, 8), before);
   }
-  return {kLatency + std::max(seconds_of(device, prepared), end.device_seconds), end.error};
+  const double seconds = kLatency + std::max(seconds_of(device, prepared), end.device_seconds);
+  return {seconds, end.error,
+          World::get().take_turn(device.index(), peer_of(prepared, device), seconds * firing.slow)};
 }
 
 }  // namespace conformance::sim

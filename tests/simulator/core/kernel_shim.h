@@ -140,3 +140,17 @@ template <typename T>
 T atomicMax(T* address, std::type_identity_t<T> value) {
   return ::conformance::sim::atomic_update(address, [=](T seen) { return std::max(seen, value); });
 }
+
+// To the simulator every atomic operation is one of system scope.
+template <typename T>
+T atomicAdd_system(T* address, std::type_identity_t<T> value) {
+  return atomicAdd(address, value);
+}
+template <typename T>
+T atomicMax_system(T* address, std::type_identity_t<T> value) {
+  return atomicMax(address, value);
+}
+template <typename T>
+T atomicCAS_system(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+  return atomicCAS(address, expected, value);
+}

@@ -75,6 +75,8 @@ Link read_link(JsonObject& object, const std::string& place, Link link) {
   }
   object.read("bytes_per_second", link.bytes_per_second);
   object.read("nvlinks", link.nvlinks);
+  object.read("ancestor", link.ancestor);
+  object.read("bus", link.bus);
   check(link.bytes_per_second > 0, place + ".bytes_per_second: must be positive");
   return link;
 }

@@ -47,6 +47,8 @@ struct Link {
   enum class Kind { none, pcie, nvlink } kind = Kind::nvlink;
   double bytes_per_second = 4e9;  ///< each direction
   int nvlinks = 4;                ///< lanes NVML shows per GPU
+  int ancestor = 10;              ///< what the GPUs have in common, as NVML counts: a PCIe switch
+  std::string bus;  ///< ways with one name take turns: data goes over one of them at a time
 };
 
 struct Machine {

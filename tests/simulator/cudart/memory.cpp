@@ -109,7 +109,8 @@ cudaError_t make_copy(const char* name, void* to, const void* from, const Shape&
     if (keeps_old_bytes(firing)) before.assign(out, out + span);
     copy_rows(out, staged ? staged->data() : bytes_from, actual);
     damage(firing, out, span, 4, before);
-    return Outcome{seconds, 0};
+    return Outcome{seconds, 0,
+                   World::get().take_turn(source.device(), target.device(), seconds * firing.slow)};
   };
   waits = target.pageable() && source.device() >= 0;
   return cudaSuccess;

@@ -2,6 +2,7 @@
 // are those that the suites use themselves.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <iterator>
@@ -91,20 +92,28 @@ void fill_pci(const Gpu& gpu, nvml::PciInfo& pci) {
                 gpu.pci_domain & 0xffffu, gpu.pci_bus & 0xffu, gpu.pci_device & 0xffu);
 }
 
-/// NVLink lanes of a GPU, and where its lane goes. A machine's links are modelled as lanes to one
-/// switch.
-int lanes(const Gpu& gpu) {
+/// A GPU's widest bundle of NVLink lanes; of none, one without lanes. A machine's links are
+/// modelled as lanes to one switch. A lane carries both directions, whatever peer access one is
+/// denied.
+Link widest_link(const Gpu& gpu) {
   const Machine& machine = World::get().machine();
-  int most = 0;
+  Link widest;
+  widest.kind = Link::Kind::none;
+  widest.nvlinks = 0;
   for (const Gpu& peer : machine.gpus) {
     if (peer.index == gpu.index) continue;
-    // A lane carries both directions, whatever peer access one of them is denied.
     for (const Link& link :
          {machine.link(gpu.index, peer.index), machine.link(peer.index, gpu.index)}) {
-      if (link.kind == Link::Kind::nvlink) most = std::max(most, link.nvlinks);
+      if (link.kind == Link::Kind::nvlink && link.nvlinks > widest.nvlinks) widest = link;
     }
   }
-  return most;
+  return widest;
+}
+int lanes(const Gpu& gpu) { return widest_link(gpu).nvlinks; }
+/// MB/s and direction.
+std::int64_t lane_megabytes(const Gpu& gpu) {
+  const Link link = widest_link(gpu);
+  return std::llround(link.bytes_per_second / link.nvlinks / 1e6);
 }
 
 }  // namespace
@@ -432,6 +441,17 @@ Return nvmlDeviceGetP2PStatus(nvml::Device device, nvml::Device peer,
   });
 }
 
+Return nvmlDeviceGetTopologyCommonAncestor(nvml::Device device, nvml::Device peer,
+                                           nvml::TopologyLevel* level) {
+  return on_gpu("nvmlDeviceGetTopologyCommonAncestor", device, [&](const Gpu& gpu, const Firing&) {
+    const Gpu* other = find_gpu(peer);
+    if (other == nullptr || other == &gpu || level == nullptr) return Return::invalid_argument;
+    const Link& link = World::get().machine().link(gpu.index, other->index);
+    *level = static_cast<nvml::TopologyLevel>(link.ancestor);
+    return Return::success;
+  });
+}
+
 Return nvmlDeviceGetGpuFabricInfo(nvml::Device device, nvml::GpuFabricInfo* info) {
   return on_gpu("nvmlDeviceGetGpuFabricInfo", device, [&](const Gpu& gpu, const Firing& firing) {
     if (info == nullptr) return Return::invalid_argument;
@@ -501,9 +521,14 @@ Return nvmlDeviceGetFieldValues(nvml::Device device, int count, nvml::FieldValue
   return on_gpu("nvmlDeviceGetFieldValues", device, [&](const Gpu& gpu, const Firing& firing) {
     if (values == nullptr) return Return::invalid_argument;
     for (nvml::FieldValue& field : std::span(values, static_cast<std::size_t>(count))) {
-      field.status = field.field == nvml::kFieldRecoveryAction
-                         ? answer(gpu, "recovery_action", 0, firing, &field.value.u)
-                         : Return::not_supported;
+      if (field.field == nvml::kFieldRecoveryAction) {
+        field.status = answer(gpu, "recovery_action", 0, firing, &field.value.u);
+      } else if (field.field == nvml::kFieldNvLinkSpeed &&
+                 static_cast<int>(field.scope) < lanes(gpu)) {
+        field.status = answer(gpu, "nvlink_megabytes", lane_megabytes(gpu), firing, &field.value.u);
+      } else {
+        field.status = Return::not_supported;
+      }
     }
     return Return::success;
   });
