@@ -1,12 +1,17 @@
 // Does peer access keep its word: can what is said to be possible be done, and undone?
 
-#include <optional>
+#include <atomic>
+#include <mutex>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "suites/peer/findings.h"
 #include "suites/peer/pairs.h"
+#include "suites/peer/topology.h"
 
 namespace conformance::peer {
 namespace {
@@ -99,6 +104,110 @@ TEST_F(Access, IsTheSameInBothDirections) {
     }
     fact("peer.access-matrix", matrix);
   });
+}
+
+/// What cudaDeviceGetP2PAttribute answers for a pair.
+struct Attributes {
+  int rank = -1, access = -1, atomics = -1, arrays = -1;
+};
+
+Attributes read_attributes(const OrderedPair& pair) {
+  Attributes read;
+  const std::pair<cudaDeviceP2PAttr, int*> all[] = {
+      {cudaDevP2PAttrPerformanceRank, &read.rank},
+      {cudaDevP2PAttrAccessSupported, &read.access},
+      {cudaDevP2PAttrNativeAtomicSupported, &read.atomics},
+      {cudaDevP2PAttrCudaArrayAccessSupported, &read.arrays}};
+  for (const auto& [attribute, value] : all) {
+    ensure(CONFORMANCE_CALL(
+        cudaDeviceGetP2PAttribute(value, attribute, pair.from.ordinal, pair.to.ordinal)));
+  }
+  return read;
+}
+
+TEST_F(Access, AttributesAgreeWithTheQueryAndWithNvml) {
+  claim(
+      "cudaDeviceGetP2PAttribute says of a pair what cudaDeviceCanAccessPeer says, offers nothing "
+      "without access, native atomic operations over NVLink, and ranks NVLink no worse than PCIe",
+      "CUDA Runtime API: cudaDeviceGetP2PAttribute; NVML: nvmlDeviceGetP2PStatus");
+  const Rounds rounds = require_pairs();
+  const Topology topology = Topology::read(require(Devices{2}));
+  struct Ranked {
+    OrderedPair pair;
+    int rank;
+    bool nvlink;
+  };
+  std::vector<Ranked> ranked;
+  std::mutex mutex;
+  for_each_round(rounds, [&](const OrderedPair& pair) {
+    const Attributes attributes = read_attributes(pair);
+    const bool access = can_access(pair.from, pair.to);
+    const PairFacts& facts = topology.facts(pair);
+    const auto holds = [&](bool right, std::string_view rule) {
+      verified(1, "rules");
+      expect(right,
+             Finding(attribute_wrong, pair.subject(),
+                     fmt::format("{}; access query {}, rank {}, access {}, native atomics {}, "
+                                 "arrays {}, path {}",
+                                 rule, access ? 1 : 0, attributes.rank, attributes.access,
+                                 attributes.atomics, attributes.arrays, facts.path.text()),
+                     Evidence{}
+                         .add("rank", attributes.rank)
+                         .add("access", attributes.access)
+                         .add("native_atomics", attributes.atomics)
+                         .add("arrays", attributes.arrays)
+                         .add("path", facts.path.text())));
+    };
+    holds(attributes.access == (access ? 1 : 0),
+          "cudaDevP2PAttrAccessSupported is not what cudaDeviceCanAccessPeer says");
+    holds(attributes.rank >= 0, "cudaDevP2PAttrPerformanceRank is negative");
+    holds(access || (attributes.atomics == 0 && attributes.arrays == 0),
+          "without access, atomic operations or arrays are said to be supported");
+    const bool nvlink = facts.path.kind == Path::Kind::nvlink;
+    if (access && nvlink) {
+      holds(attributes.atomics == 1, "native atomic operations are denied over NVLink");
+    }
+    if (access && facts.path.kind != Path::Kind::unknown) {
+      const std::lock_guard lock(mutex);
+      ranked.push_back({pair, attributes.rank, nvlink});
+    }
+  });
+  for (const Ranked& fast : ranked) {
+    for (const Ranked& other : ranked) {
+      if (!fast.nvlink || other.nvlink || fast.pair.from.ordinal != other.pair.from.ordinal)
+        continue;
+      verified(1, "rules");
+      expect(
+          fast.rank <= other.rank,
+          Finding(attribute_wrong, fast.pair.subject(),
+                  fmt::format("over NVLink the performance rank is {}, over PCIe to GPU {} it is "
+                              "{}; 0 is the best",
+                              fast.rank, other.pair.to.ordinal, other.rank),
+                  Evidence{}.add("rank", fast.rank).add("rank_over_pcie", other.rank)));
+    }
+  }
+}
+
+TEST_F(Access, PairsThatNvlinkConnectsHaveIt) {
+  claim(
+      "Two devices between which NVML calls peer-to-peer over NVLink possible can access each "
+      "other",
+      "NVML: nvmlDeviceGetP2PStatus; CUDA Runtime API: cudaDeviceCanAccessPeer");
+  const Rounds rounds = require_pairs();
+  const Topology topology = Topology::read(require(Devices{2}));
+  std::atomic<int> judged = 0;
+  for_each_round(rounds, [&](const OrderedPair& pair) {
+    if (topology.facts(pair).nvlink != true) return;
+    ++judged;
+    verified(1, "pairs");
+    expect(
+        can_access(pair.from, pair.to),
+        Finding(access_lost, pair.subject(),
+                fmt::format("NVML says that {} connects the GPUs, cudaDeviceCanAccessPeer says 0",
+                            topology.path(pair).text()),
+                {{"path", topology.path(pair).text()}}));
+  });
+  if (judged == 0) skip("NVML tells of no pair that NVLink connects");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <mutex>
 
 #include <fmt/format.h>
 
@@ -26,7 +27,7 @@ CurrentDevice::CurrentDevice(const CudaDevice& device) {
 CurrentDevice::~CurrentDevice() { report(cudaSetDevice(before_), "cudaSetDevice"); }
 
 PeerAccess::PeerAccess(const CudaDevice& device, const CudaDevice& owner)
-    : device_(device), owner_(owner) {
+    : device_(device.ordinal), owner_(owner.ordinal) {
   const CurrentDevice current(device);
   const Status status = CONFORMANCE_CALL(cudaDeviceEnablePeerAccess(owner.ordinal, 0));
   if (status.ok()) return;
@@ -40,8 +41,8 @@ PeerAccess::PeerAccess(const CudaDevice& device, const CudaDevice& owner)
 PeerAccess::~PeerAccess() {
   int before = 0;
   report(cudaGetDevice(&before), "cudaGetDevice");
-  report(cudaSetDevice(device_.ordinal), "cudaSetDevice");
-  report(cudaDeviceDisablePeerAccess(owner_.ordinal), "cudaDeviceDisablePeerAccess");
+  report(cudaSetDevice(device_), "cudaSetDevice");
+  report(cudaDeviceDisablePeerAccess(owner_), "cudaDeviceDisablePeerAccess");
   report(cudaSetDevice(before), "cudaSetDevice");
 }
 
@@ -92,6 +93,22 @@ void OwnedMemory::expect(const Pattern& pattern, const OrderedPair& pair, const 
   const kernels::PatternMismatch mismatch = check_.result(owner_.subject());
   conformance::expect(mismatch.count == 0, mismatch_finding(kind, pair.subject(), what, mismatch,
                                                             memory_.size(), pattern));
+}
+
+Rounds one_way(const Rounds& rounds) {
+  Rounds there;
+  for (std::size_t i = 0; i < rounds.size(); i += 2) there.push_back(rounds[i]);
+  return there;
+}
+
+MutualAccess::MutualAccess(const Rounds& rounds) {
+  std::mutex mutex;
+  for_each_round(one_way(rounds), [&](const OrderedPair& pair) {
+    for (const OrderedPair& way : {pair, OrderedPair{pair.to, pair.from}}) {
+      const std::lock_guard lock(mutex);
+      each_.emplace_back(way.from, way.to);
+    }
+  });
 }
 
 Rounds PeerTest::require_pairs() { return disjoint_rounds(require(Devices{2})); }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <string_view>
 #include <vector>
 
@@ -34,8 +35,8 @@ class PeerAccess {
   PeerAccess& operator=(const PeerAccess&) = delete;
 
  private:
-  const CudaDevice& device_;
-  const CudaDevice& owner_;
+  int device_;
+  int owner_;
 };
 
 /// What cudaDeviceCanAccessPeer answers; throws StatusError.
@@ -79,6 +80,19 @@ class OwnedMemory {
 };
 
 using Rounds = std::vector<std::vector<OrderedPair>>;
+
+/// Of rounds that go there and back in turn, those that go there.
+Rounds one_way(const Rounds& rounds);
+
+/// Access between the GPUs of all these pairs, both ways, until the end of the scope.
+class MutualAccess {
+ public:
+  /// As PeerAccess.
+  explicit MutualAccess(const Rounds& rounds);
+
+ private:
+  std::list<PeerAccess> each_;
+};
 
 /// Base of the tests that need pairs.
 class PeerTest : public GpuTest {
