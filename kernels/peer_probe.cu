@@ -15,9 +15,18 @@ cudaError_t link_chain(std::uint32_t* words, unsigned nodes, cudaStream_t stream
   return cudaGetLastError();
 }
 
-cudaError_t follow_chain(const std::uint32_t* words, unsigned loads, std::uint32_t* last,
-                         cudaStream_t stream) {
-  follow_chain_kernel<<<1, 1, 0, stream>>>(words, loads, last);
+cudaError_t follow_chain(const std::uint32_t* words, unsigned loads, unsigned blocks,
+                         unsigned chosen, std::uint32_t* last, cudaStream_t stream) {
+  follow_chain_kernel<<<blocks, 1, 0, stream>>>(words, loads, chosen, last);
+  return cudaGetLastError();
+}
+
+cudaError_t copy_over_link(std::uint64_t* target, const std::uint64_t* source, std::size_t count,
+                           cudaStream_t stream) {
+  if (count % 2 != 0) return cudaErrorInvalidValue;
+  copy_over_link_kernel<<<blocks_for(count / 2), kThreads, 0, stream>>>(
+      reinterpret_cast<ulonglong2*>(target), reinterpret_cast<const ulonglong2*>(source),
+      count / 2);
   return cudaGetLastError();
 }
 

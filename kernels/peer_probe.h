@@ -17,10 +17,17 @@ __host__ __device__ constexpr unsigned next_node(unsigned node, unsigned nodes) 
 }
 /// Makes `words` a chain: the first word of each node says at which word the next one begins.
 cudaError_t link_chain(std::uint32_t* words, unsigned nodes, cudaStream_t stream);
-/// One thread follows the chain from node 0, each load at the place that the one before it yielded;
-/// *last becomes the word that the last one yielded. `words` may lie on a peer.
-cudaError_t follow_chain(const std::uint32_t* words, unsigned loads, std::uint32_t* last,
-                         cudaStream_t stream);
+/// A grid of `blocks` blocks, of which block `chosen` follows the chain from node 0 by one thread,
+/// each load at the place that the one before it yielded; *last becomes the word that the last one
+/// yielded. With as many blocks as the GPU has multiprocessors, each has one of its own to itself.
+/// `words` may lie on a peer.
+cudaError_t follow_chain(const std::uint32_t* words, unsigned loads, unsigned blocks,
+                         unsigned chosen, std::uint32_t* last, cudaStream_t stream);
+
+/// Copies count words, an even number, as fast as a link allows; either side may lie on a peer.
+/// Both are aligned to 16 bytes.
+cudaError_t copy_over_link(std::uint64_t* target, const std::uint64_t* source, std::size_t count,
+                           cudaStream_t stream);
 
 /// What the threads of several GPUs share; starts as {}.
 struct SharedCounters {

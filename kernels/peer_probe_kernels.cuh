@@ -13,10 +13,29 @@ __global__ void link_chain_kernel(std::uint32_t* words, unsigned nodes) {
 
 /// Volatile: every load goes to memory, whatever a cache of this GPU holds.
 __global__ void follow_chain_kernel(const volatile std::uint32_t* words, unsigned loads,
-                                    std::uint32_t* last) {
+                                    unsigned chosen, std::uint32_t* last) {
+  if (blockIdx.x != chosen) return;
   std::uint32_t place = 0;
   for (unsigned i = 0; i < loads; ++i) place = words[place];
   *last = place;
+}
+
+/// Four loads of a thread are on their way at once.
+__global__ void copy_over_link_kernel(ulonglong2* target, const ulonglong2* source,
+                                      std::size_t count) {
+  const std::size_t stride = grid_stride();
+  std::size_t i = grid_index();
+  for (; i + 3 * stride < count; i += 4 * stride) {
+    const ulonglong2 first = source[i];
+    const ulonglong2 second = source[i + stride];
+    const ulonglong2 third = source[i + 2 * stride];
+    const ulonglong2 fourth = source[i + 3 * stride];
+    target[i] = first;
+    target[i + stride] = second;
+    target[i + 2 * stride] = third;
+    target[i + 3 * stride] = fourth;
+  }
+  for (; i < count; i += stride) target[i] = source[i];
 }
 
 __global__ void contend_in_system_kernel(SharedCounters* counters, std::uint32_t* holders,

@@ -40,6 +40,39 @@ bool expect_code(const FindingKind& kind, const OrderedPair& pair, const char* c
          right;
 }
 
+TEST_F(Access, CallsThatNameNoPeerAreRefused) {
+  claim("A device that does not exist, and access that was never enabled, each have a code",
+        "CUDA Runtime API: cudaDeviceCanAccessPeer, cudaDeviceEnablePeerAccess, "
+        "cudaDeviceDisablePeerAccess");
+  const CudaInventory& devices = require(Devices{1});
+  const int none = static_cast<int>(devices.size());
+  for_each_device(devices, [&](const CudaDevice& device) {
+    const auto expect_refusal = [&](const char* call, cudaError_t expected, cudaError_t found) {
+      cudaGetLastError();  // expected; it must not be the next call's "last error"
+      verified(1, "calls");
+      expect(found == expected,
+             Finding(wrong_error, device.subject(),
+                     fmt::format("{} returned {} instead of {}", call, cudaGetErrorName(found),
+                                 cudaGetErrorName(expected)),
+                     {{"call", call},
+                      {"expected", cudaGetErrorName(expected)},
+                      {"found", cudaGetErrorName(found)}}));
+    };
+    int answer = 0;
+    expect_refusal("cudaDeviceCanAccessPeer for a device that is none", cudaErrorInvalidDevice,
+                   cudaDeviceCanAccessPeer(&answer, device.ordinal, none));
+    expect_refusal("cudaDeviceEnablePeerAccess for a device that is none", cudaErrorInvalidDevice,
+                   cudaDeviceEnablePeerAccess(none, 0));
+    expect_refusal("cudaDeviceDisablePeerAccess for a device that is none", cudaErrorInvalidDevice,
+                   cudaDeviceDisablePeerAccess(none));
+    for (const CudaDevice& peer : devices) {
+      if (peer.ordinal == device.ordinal || !can_access(device, peer)) continue;
+      expect_refusal("cudaDeviceDisablePeerAccess before access was enabled",
+                     cudaErrorPeerAccessNotEnabled, cudaDeviceDisablePeerAccess(peer.ordinal));
+    }
+  });
+}
+
 TEST_F(Access, WhatTheQueryPromisesCanBeEnabledAndDisabled) {
   claim(
       "Peer access can be enabled once and disabled once where cudaDeviceCanAccessPeer answers "
@@ -73,6 +106,8 @@ TEST_F(Access, WhatTheQueryPromisesCanBeEnabledAndDisabled) {
                 cudaDeviceDisablePeerAccess(owner));
     expect_code(wrong_error, pair, "cudaDeviceDisablePeerAccess, a second time,",
                 cudaErrorPeerAccessNotEnabled, cudaDeviceDisablePeerAccess(owner));
+    expect_code(wrong_error, pair, "cudaDeviceEnablePeerAccess with flags", cudaErrorInvalidValue,
+                cudaDeviceEnablePeerAccess(owner, 1));
   });
 }
 

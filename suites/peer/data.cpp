@@ -17,8 +17,6 @@
 namespace conformance::peer {
 namespace {
 
-class Data : public PeerTest {};
-
 constexpr std::size_t kBytes = std::size_t{256} << 20;
 
 /// Copies between the pair by both calls that can, into poisoned memory, which its owner compares.
@@ -224,7 +222,7 @@ TEST_F(Data, AFlagIsNotSeenBeforeTheDataThatItAnnounces) {
       "What a thread stores to a peer before a fence of system scope is seen by whoever sees what "
       "it stores after it, behind a fence of its own",
       "CUDA C++ Programming Guide: Memory Fence Functions, __threadfence_system");
-  constexpr unsigned kParcels = 128;
+  constexpr unsigned kParcels = 64;
   for_each_round(require_connected_pairs(), [&](const OrderedPair& pair) {
     const std::uint64_t seed = pattern_of(pair).seed;
     const PeerAccess access(pair.from, pair.to);

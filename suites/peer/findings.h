@@ -74,6 +74,20 @@ inline constexpr FindingKind order_wrong{
     "Look for PCIe devices with relaxed ordering forced on and for IOMMU detours; check "
     "`nvidia-smi nvlink -e`; until then run with NCCL_P2P_DISABLE=1."};
 
+inline constexpr FindingKind ipc_refused{
+    "peer.ipc-refused", Severity::infrastructure,
+    "Two processes on this host could not share memory or events of a GPU.",
+    "In a container, check that the processes are in one PID and one IPC namespace and that "
+    "seccomp or ptrace rules let them share; check `nvidia-smi topo -m` for the pair. NCCL needs "
+    "it "
+    "between ranks (or NCCL_P2P_DISABLE=1)."};
+
+inline constexpr FindingKind ipc_wrong{
+    "peer.ipc-wrong", Severity::driver,
+    "Memory or an event that one process handed to another one was not the same there.",
+    "Try another driver version and report it to NVIDIA; if other peer tests fail too, begin with "
+    "them."};
+
 inline constexpr FindingKind attribute_wrong{
     "peer.attribute-wrong", Severity::driver,
     "What cudaDeviceGetP2PAttribute says of a pair contradicts the access query, or what NVML says "

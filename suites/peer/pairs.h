@@ -103,4 +103,7 @@ class PeerTest : public GpuTest {
   Rounds require_connected_pairs();
 };
 
+/// The tests of the group Data, which are in several files.
+class Data : public PeerTest {};
+
 }  // namespace conformance::peer

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "fixtures/deadline.h"
+#include "kernels/peer_probe.h"
 #include "suites/peer/findings.h"
 
 namespace conformance::peer {
@@ -121,7 +122,7 @@ void Transfer::queue(std::size_t copy) const {
   const std::uint64_t* const from = source->out[copy].data();
   const cudaStream_t stream = maker().stream.get();
   if (way.engine == Way::Engine::multiprocessors) {
-    ensure(CONFORMANCE_CALL(kernels::copy_words(to, from, source->words(), stream)));
+    ensure(CONFORMANCE_CALL(kernels::copy_over_link(to, from, source->words(), stream)));
   } else {
     ensure(CONFORMANCE_CALL(cudaMemcpyPeerAsync(to, target->device.ordinal, from,
                                                 source->device.ordinal, source->out[copy].bytes(),

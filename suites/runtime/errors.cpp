@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include "fixtures/gpu_test.h"
+#include "fixtures/held_stream.h"
 #include "kernels/launch_probe.h"
 #include "suites/runtime/error_codes.h"
 #include "suites/runtime/findings.h"
-#include "suites/runtime/held_stream.h"
 #include "suites/runtime/lost_context.h"
 
 namespace conformance::runtime {

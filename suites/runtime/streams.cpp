@@ -6,11 +6,11 @@
 #include <fmt/format.h>
 
 #include "fixtures/gpu_test.h"
+#include "fixtures/held_stream.h"
 #include "kernels/pattern.h"
 #include "kernels/runtime_probe.h"
 #include "suites/runtime/error_codes.h"
 #include "suites/runtime/findings.h"
-#include "suites/runtime/held_stream.h"
 #include "suites/runtime/words.h"
 
 namespace conformance::runtime {

@@ -1,0 +1,217 @@
+// Do two processes that share memory and events of GPUs see the same?
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "fixtures/child_task.h"
+#include "fixtures/deadline.h"
+#include "fixtures/held_stream.h"
+#include "suites/peer/findings.h"
+#include "suites/peer/pairs.h"
+#include "suites/peer/shared_memory.h"
+
+namespace conformance::peer {
+namespace {
+
+/// A GPU's part of what this process shares.
+struct Shared {
+  const CudaDevice& device;
+  Stream stream;
+  DeviceBuffer<std::uint64_t> memory;
+  PatternCheck check{stream};
+  Event filled{cudaEventInterprocess | cudaEventDisableTiming};
+  Event answered{cudaEventInterprocess | cudaEventDisableTiming};
+
+  /// The device must be current.
+  Shared(const CudaDevice& gpu, std::size_t gpus)
+      : device(gpu),
+        memory(DeviceBuffer<std::uint64_t>::poisoned((gpus + 1) * kSharedWords, stream.get())) {
+    synchronize(stream, gpu.subject());
+  }
+
+  std::uint64_t* part(int opener) const {
+    return memory.data() + static_cast<std::size_t>(opener + 1) * kSharedWords;
+  }
+};
+
+/// The text of a handle that `get` hands out; a refusal is a finding that ends the test.
+template <typename Handle, typename Get>
+std::string export_handle(const Get& get, const char* call, const Subject& subject) {
+  Handle handle{};
+  const cudaError_t code = get(&handle);
+  cudaGetLastError();
+  if (code == cudaErrorNotSupported) skip(fmt::format("{} is not supported here", call));
+  if (code != cudaSuccess) {
+    fail_and_end(Finding(ipc_refused, subject,
+                         fmt::format("{} returned {}", call, cudaGetErrorName(code)),
+                         {{"call", call}, {"found", cudaGetErrorName(code)}}));
+  }
+  verified(1, "handles");
+  return handle_text(handle);
+}
+
+/// A process can share a GPU only with others that are let on it.
+void require_shareable(const CudaInventory& devices) {
+  for (const CudaDevice& device : devices) {
+    int mode = 0;
+    guarded(device.subject(), [&] {
+      ensure(
+          CONFORMANCE_CALL(cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, device.ordinal)));
+    });
+    if (mode != cudaComputeModeDefault) {
+      skip(fmt::format("GPU {} admits one process only (compute mode {})", device.ordinal, mode));
+    }
+  }
+}
+
+/// Of data that moves from one GPU's memory to another GPU, or stays on one.
+Subject way_of(const CudaInventory& devices, int from, int to) {
+  const CudaDevice& first = devices.at(static_cast<std::size_t>(from));
+  if (from == to) return first.subject();
+  return OrderedPair{first, devices.at(static_cast<std::size_t>(to))}.subject();
+}
+
+/// Judges the lines of the other process; yields which GPUs answered in whose memory.
+std::vector<std::pair<int, int>> judge_lines(const std::string& output,
+                                             const CudaInventory& devices) {
+  std::vector<std::pair<int, int>> views;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string what, name;
+    int gpu = 0, owner = 0;
+    std::uint64_t number = 0;
+    if (!(words >> what >> gpu >> owner >> number)) continue;
+    const Subject subject = way_of(devices, owner, gpu);
+    if (what == "wrong") {
+      views.emplace_back(gpu, owner);
+      verified(kSharedWords, "words of another process");
+      expect(number == 0,
+             Finding(ipc_wrong, subject,
+                     fmt::format("GPU {} of another process saw {} of {} words wrong in memory of "
+                                 "GPU {}, behind the event that said they were there",
+                                 gpu, number, kSharedWords, owner),
+                     {{"wrong_words", number}, {"compared_words", std::uint64_t{kSharedWords}}}));
+    } else {
+      words >> name;
+      verified(1, "calls");
+      expect(number == 0,
+             Finding(ipc_refused, subject,
+                     fmt::format("{} on GPU {} for GPU {}, in another process, returned "
+                                 "{}",
+                                 what, gpu, owner, name),
+                     {{"call", what}, {"found", name}}));
+    }
+  }
+  return views;
+}
+
+TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
+  claim(
+      "Memory and events of a device that a process hands to another one are the same there, on "
+      "every device with access, and events order the work of both",
+      "CUDA C++ Programming Guide: Interprocess Communication; CUDA Runtime API: "
+      "cudaIpcOpenMemHandle, cudaIpcOpenEventHandle");
+  const CudaInventory& devices = require(Devices{1});
+  require_shareable(devices);
+  const std::uint64_t seed = Session::current().settings().seed;
+  guarded(host_subject(), [&] {
+    std::vector<std::unique_ptr<Shared>> shared;
+    std::vector<std::string> arguments{std::to_string(seed)};
+    for (const CudaDevice& device : devices) {
+      const CurrentDevice current(device);
+      const Subject subject = device.subject();
+      Shared& own = *shared.emplace_back(std::make_unique<Shared>(device, devices.size()));
+      arguments.push_back(export_handle<cudaIpcMemHandle_t>(
+          [&](auto* out) { return cudaIpcGetMemHandle(out, own.memory.data()); },
+          "cudaIpcGetMemHandle", subject));
+      for (const Event* event : {&own.filled, &own.answered}) {
+        arguments.push_back(export_handle<cudaIpcEventHandle_t>(
+            [&](auto* out) { return cudaIpcGetEventHandle(out, event->get()); },
+            "cudaIpcGetEventHandle", subject));
+      }
+      // What is held up below must be loaded before.
+      conformance::fill(own.part(-1), kSharedWords, Pattern{}, own.stream);
+      own.check.expect(own.part(-1), kSharedWords, Pattern{}, ipc_wrong, subject,
+                       "this process's own words");
+    }
+
+    std::vector<std::unique_ptr<HeldStream>> held;
+    bool queued = false;
+    std::string output;
+    ChildOptions options = child_task("answer-in-shared-memory", arguments);
+    options.deadline = deadline_of(std::chrono::seconds(60));
+    const auto fill_behind_event = [&] {
+      for (const auto& own : shared) {
+        const CurrentDevice current(own->device);
+        held.push_back(std::make_unique<HeldStream>(own->stream));
+        const Pattern pattern = shared_pattern(seed, own->device.ordinal, -1);
+        conformance::fill(own->part(-1), kSharedWords, pattern, own->stream);
+        own->filled.record(own->stream);
+      }
+    };
+    const auto let_go = [&] {
+      for (const auto& own : shared) {
+        const CurrentDevice current(own->device);
+        const cudaError_t state = cudaEventQuery(own->answered.get());
+        verified(1, "events");
+        expect(state == cudaErrorNotReady,
+               Finding(ipc_wrong, own->device.subject(),
+                       fmt::format("an event that another process recorded behind work that waits "
+                                   "for this one is said to be {}",
+                                   cudaGetErrorName(state)),
+                       {{"found", cudaGetErrorName(state)}}));
+      }
+      for (const auto& own : held) own->release();
+    };
+    Status failed;
+    options.on_output = [&](std::string_view piece) {
+      output += piece;
+      try {
+        if (held.empty() && output.find("ready\n") != std::string::npos) {
+          fill_behind_event();
+        } else if (!queued && output.find("queued\n") != std::string::npos) {
+          queued = true;
+          let_go();
+        }
+      } catch (const StatusError& error) {
+        // The other process is to be ended first.
+        failed = error.status();
+      }
+    };
+    options.cancelled = [&] { return !failed.ok(); };
+    const ChildResult child = run_child(options);
+    held.clear();  // goes on, whatever became of the other process
+    ensure(failed);
+
+    const std::vector<std::pair<int, int>> views = judge_lines(child.output, devices);
+    expect(child.succeeded(),
+           Finding(ipc_refused, host_subject(),
+                   fmt::format("the process that was to share memory {}; it wrote "
+                               "\"{}\"",
+                               child.describe(), child.error)));
+    for (const auto& own : shared) {
+      const CurrentDevice current(own->device);
+      synchronize(own->stream, own->device.subject());
+    }
+    for (const auto& [gpu, owner] : views) {
+      Shared& own = *shared[static_cast<std::size_t>(owner)];
+      const CurrentDevice current(own.device);
+      own.check.expect(own.part(gpu), kSharedWords, shared_pattern(seed, owner, gpu), ipc_wrong,
+                       way_of(devices, gpu, owner),
+                       fmt::format("words that GPU {} of another process stored", gpu));
+      verified(kSharedWords, "words of another process");
+    }
+  });
+}
+
+}  // namespace
+}  // namespace conformance::peer

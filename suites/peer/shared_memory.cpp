@@ -1,0 +1,162 @@
+#include "suites/peer/shared_memory.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <list>
+#include <thread>
+#include <vector>
+
+#include "fixtures/cuda_memory.h"
+#include "fixtures/cuda_stream.h"
+#include "fixtures/deadline.h"
+#include "kernels/pattern.h"
+
+namespace conformance::peer {
+namespace {
+
+void say(const std::string& line) {
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+/// Says how a call went; true if well.
+bool tell(std::string_view call, int gpu, int owner, cudaError_t code) {
+  cudaGetLastError();  // said; it must not be the next call's
+  say(fmt::format("{} {} {} {} {}", call, gpu, owner, static_cast<int>(code),
+                  cudaGetErrorName(code)));
+  return code == cudaSuccess;
+}
+
+/// An opened event. Never closed: the process ends soon, and with it what it opened.
+cudaEvent_t open_event(const std::string& handle, int owner) {
+  cudaEvent_t event = nullptr;
+  const auto parsed = parse_handle<cudaIpcEventHandle_t>(handle);
+  if (!parsed) throw std::runtime_error("a damaged handle");
+  return tell("cudaIpcOpenEventHandle", owner, owner, cudaIpcOpenEventHandle(&event, *parsed))
+             ? event
+             : nullptr;
+}
+
+/// Waits until the other process has recorded the event. It is pending as long as that process
+/// waits for "queued".
+bool is_recorded(cudaEvent_t event) {
+  const auto start = std::chrono::steady_clock::now();
+  while (cudaEventQuery(event) != cudaErrorNotReady) {
+    if (std::chrono::steady_clock::now() - start > deadline_of(kDeadline)) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+/// One GPU's view of one memory.
+struct View {
+  int gpu, owner;
+  std::uint64_t* memory;
+  Stream stream;
+  DeviceBuffer<kernels::PatternMismatch> found{1};
+  PinnedBuffer<kernels::PatternMismatch> on_host{1};
+  Event done{cudaEventDisableTiming};
+
+  /// The GPU must be current.
+  View(int on, int of, std::uint64_t* opened) : gpu(on), owner(of), memory(opened) {
+    on_host[0] = kernels::no_mismatch();
+    ensure(CONFORMANCE_CALL(cudaMemcpyAsync(found.data(), on_host.data(), on_host.bytes(),
+                                            cudaMemcpyHostToDevice, stream.get())));
+    ensure(wait_for(stream.get()));
+  }
+
+  void compare_and_fill(std::uint64_t seed, cudaEvent_t after) {
+    ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(stream.get(), after, 0)));
+    const Pattern theirs = shared_pattern(seed, owner, -1);
+    ensure(CONFORMANCE_CALL(
+        kernels::check_pattern(memory, kSharedWords, 0, theirs.seed, found.data(), stream.get())));
+    const Pattern own = shared_pattern(seed, owner, gpu);
+    ensure(CONFORMANCE_CALL(
+        kernels::fill_pattern(memory + static_cast<std::size_t>(gpu + 1) * kSharedWords,
+                              kSharedWords, 0, own.seed, stream.get())));
+    ensure(CONFORMANCE_CALL(cudaMemcpyAsync(on_host.data(), found.data(), on_host.bytes(),
+                                            cudaMemcpyDeviceToHost, stream.get())));
+    done.record(stream);
+  }
+};
+
+int answer(std::span<const std::string> arguments) {
+  constexpr std::size_t kEach = 3;
+  const std::uint64_t seed = std::strtoull(arguments[0].c_str(), nullptr, 10);
+  const int gpus = static_cast<int>((arguments.size() - 1) / kEach);
+  std::list<View> views;
+  std::vector<cudaEvent_t> filled, answered;
+  bool all = true;
+  for (int owner = 0; owner < gpus; ++owner) {
+    const std::string* const handles = &arguments[1 + static_cast<std::size_t>(owner) * kEach];
+    for (int gpu = 0; gpu < gpus; ++gpu) {
+      int can = gpu == owner ? 1 : 0;
+      if (can == 0) ensure(CONFORMANCE_CALL(cudaDeviceCanAccessPeer(&can, gpu, owner)));
+      if (can == 0) continue;
+      ensure(CONFORMANCE_CALL(cudaSetDevice(gpu)));
+      const auto handle = parse_handle<cudaIpcMemHandle_t>(handles[0]);
+      if (!handle) throw std::runtime_error("a damaged handle");
+      void* memory = nullptr;
+      if (tell("cudaIpcOpenMemHandle", gpu, owner,
+               cudaIpcOpenMemHandle(&memory, *handle, cudaIpcMemLazyEnablePeerAccess))) {
+        views.emplace_back(gpu, owner, static_cast<std::uint64_t*>(memory));
+      } else {
+        all = false;
+      }
+    }
+    ensure(CONFORMANCE_CALL(cudaSetDevice(owner)));
+    filled.push_back(open_event(handles[1], owner));
+    answered.push_back(open_event(handles[2], owner));
+    all = all && filled.back() != nullptr && answered.back() != nullptr;
+  }
+  if (!all) return 0;  // told
+  say("ready");
+  for (const cudaEvent_t event : filled) {
+    if (!is_recorded(event)) {
+      say("never-recorded");
+      return 0;
+    }
+  }
+  std::list<Stream> last;
+  for (View& view : views) {
+    ensure(CONFORMANCE_CALL(cudaSetDevice(view.gpu)));
+    view.compare_and_fill(seed, filled[static_cast<std::size_t>(view.owner)]);
+  }
+  for (int owner = 0; owner < gpus; ++owner) {
+    ensure(CONFORMANCE_CALL(cudaSetDevice(owner)));
+    const Stream& stream = last.emplace_back();
+    for (const View& view : views) {
+      if (view.owner != owner) continue;
+      ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(stream.get(), view.done.get(), 0)));
+    }
+    ensure(
+        CONFORMANCE_CALL(cudaEventRecord(answered[static_cast<std::size_t>(owner)], stream.get())));
+  }
+  say("queued");
+  for (const Stream& stream : last) ensure(wait_for(stream.get()));
+  for (View& view : views) {
+    say(fmt::format("wrong {} {} {}", view.gpu, view.owner,
+                    static_cast<std::uint64_t>(view.on_host[0].count)));
+  }
+  for (const View& view : views) {
+    ensure(CONFORMANCE_CALL(cudaSetDevice(view.gpu)));
+    tell("cudaIpcCloseMemHandle", view.gpu, view.owner, cudaIpcCloseMemHandle(view.memory));
+  }
+  return 0;
+}
+
+}  // namespace
+
+int answer_in_shared_memory(std::span<const std::string> arguments) {
+  if (arguments.size() < 4) return 2;
+  try {
+    return answer(arguments);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace conformance::peer
