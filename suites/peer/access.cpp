@@ -166,7 +166,7 @@ TEST_F(Access, AttributesAgreeWithTheQueryAndWithNvml) {
       "without access, native atomic operations over NVLink, and ranks NVLink no worse than PCIe",
       "CUDA Runtime API: cudaDeviceGetP2PAttribute; NVML: nvmlDeviceGetP2PStatus");
   const Rounds rounds = require_pairs();
-  const Topology topology = Topology::read(require(Devices{2}));
+  const Topology& topology = topology_of(require(Devices{2}));
   struct Ranked {
     OrderedPair pair;
     int rank;
@@ -229,7 +229,7 @@ TEST_F(Access, PairsThatNvlinkConnectsHaveIt) {
       "other",
       "NVML: nvmlDeviceGetP2PStatus; CUDA Runtime API: cudaDeviceCanAccessPeer");
   const Rounds rounds = require_pairs();
-  const Topology topology = Topology::read(require(Devices{2}));
+  const Topology& topology = topology_of(require(Devices{2}));
   std::atomic<int> judged = 0;
   for_each_round(rounds, [&](const OrderedPair& pair) {
     if (topology.facts(pair).nvlink != true) return;

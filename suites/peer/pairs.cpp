@@ -129,4 +129,9 @@ Rounds PeerTest::require_connected_pairs() {
   return connected;
 }
 
+const Topology& PeerTest::topology_of(const CudaInventory& devices) {
+  static const Topology topology = Topology::read(devices);
+  return topology;
+}
+
 }  // namespace conformance::peer

@@ -8,6 +8,7 @@
 
 #include "fixtures/cuda_pattern.h"
 #include "fixtures/gpu_test.h"
+#include "suites/peer/topology.h"
 
 namespace conformance::peer {
 
@@ -101,6 +102,8 @@ class PeerTest : public GpuTest {
   Rounds require_pairs();
   /// Only the pairs whose GPUs may both access the other's memory; skips the test if there is none.
   Rounds require_connected_pairs();
+  /// What NVML says of the process's GPUs: read once, since it takes NVML a while.
+  static const Topology& topology_of(const CudaInventory& devices);
 };
 
 /// The tests of the group Data, which are in several files.

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <exception>
 #include <list>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -29,7 +30,7 @@ bool tell(std::string_view call, int gpu, int owner, cudaError_t code) {
   return code == cudaSuccess;
 }
 
-/// An opened event. Never closed: the process ends soon, and with it what it opened.
+/// An opened event; null, which is told, if it is refused.
 cudaEvent_t open_event(const std::string& handle, int owner) {
   cudaEvent_t event = nullptr;
   const auto parsed = parse_handle<cudaIpcEventHandle_t>(handle);
@@ -143,6 +144,9 @@ int answer(std::span<const std::string> arguments) {
   for (const View& view : views) {
     ensure(CONFORMANCE_CALL(cudaSetDevice(view.gpu)));
     tell("cudaIpcCloseMemHandle", view.gpu, view.owner, cudaIpcCloseMemHandle(view.memory));
+  }
+  for (const std::vector<cudaEvent_t>* events : {&filled, &answered}) {
+    for (const cudaEvent_t event : *events) ensure(CONFORMANCE_CALL(cudaEventDestroy(event)));
   }
   return 0;
 }

@@ -81,6 +81,10 @@ constexpr Kind kStoreBothWays{"peer-store-both-ways-bandwidth",
                               0,
                               slow_both_ways};
 
+/// What all GPUs at once must reach of what their NVLinks carry: less than a pair alone, since the
+/// switches have more to arbitrate.
+constexpr double kShareOfFabric = 0.65;
+
 /// What a load may take at most, in latencies of like pairs. Over one switch they differ by a few
 /// percent; a link that retransmits, or a detour, costs more than half as much again.
 constexpr double kMostLatency = 1.5;
@@ -190,9 +194,8 @@ Figure fabric_figure(std::span<const PairFigure> ring, std::size_t shift) {
   if (nvlink && carried > 0) {
     const std::string source = fmt::format("{} GPUs, each with {}", gpus, ring.front().path.source);
     figure.limit = Limit{carried, source};
-    figure.floor =
-        Floor{kCopyBothWays.share_of_nvlink * carried,
-              fmt::format("{} of what the paths carry: {}", kCopyBothWays.share_of_nvlink, source)};
+    figure.floor = Floor{kShareOfFabric * carried,
+                         fmt::format("{} of what the paths carry: {}", kShareOfFabric, source)};
   }
   return figure;
 }
@@ -222,7 +225,7 @@ TEST_F(Speed, CopiesAreAsFastAsTheirPathAndRight) {
   claim("Memory can be copied between two devices with peer access, without a way through the host",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy");
   const Rounds rounds = require_connected_pairs();
-  const Topology topology = Topology::read(require(Devices{2}));
+  const Topology& topology = topology_of(require(Devices{2}));
   const MutualAccess access(rounds);
   const Stations stations(require(Devices{2}), 512 * kMebi);
   fact("peer.paths", topology.matrix());
@@ -234,7 +237,7 @@ TEST_F(Speed, CopiesBothWaysAtOnceAreAsFastAsTheirPathAndRight) {
   claim("Copies between two devices in opposite directions run at the same time",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy; NVIDIA NVLink: bidirectional links");
   const Rounds rounds = require_connected_pairs();
-  const Topology topology = Topology::read(require(Devices{2}));
+  const Topology& topology = topology_of(require(Devices{2}));
   const MutualAccess access(rounds);
   const Stations stations(require(Devices{2}), 512 * kMebi);
   measure(kCopyBothWays, one_way(rounds), stations, topology);
@@ -244,7 +247,7 @@ TEST_F(Speed, KernelsReachPeersAsFastAsTheirPathAndRight) {
   claim("Kernels load and store a peer's memory directly over the link between the devices",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Access");
   const Rounds rounds = require_connected_pairs();
-  const Topology topology = Topology::read(require(Devices{2}));
+  const Topology& topology = topology_of(require(Devices{2}));
   const MutualAccess access(rounds);
   const Stations stations(require(Devices{2}), 512 * kMebi);
   measure(kStore, rounds, stations, topology);
@@ -305,7 +308,7 @@ TEST_F(Speed, ALoadFromAPeerTakesNoLongerThanBetweenLikePairs) {
   claim("A thread's loads from a peer's memory each take the time that the path takes",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Access");
   const Rounds rounds = require_connected_pairs();
-  const Topology topology = Topology::read(require(Devices{2}));
+  const Topology& topology = topology_of(require(Devices{2}));
   const MutualAccess access(rounds);
   std::vector<PairFigure> figures;
   for (const std::vector<OrderedPair>& round : rounds) {
@@ -340,7 +343,7 @@ TEST_F(Speed, AllGpusSendAndReceiveAtOnceRightlyAndAsFastAsTheirPaths) {
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy");
   const Rounds rounds = require_connected_pairs();
   const CudaInventory& devices = require(Devices{2});
-  const Topology topology = Topology::read(devices);
+  const Topology& topology = topology_of(devices);
   const MutualAccess access(rounds);
   const Stations stations(devices, 512 * kMebi);
   const std::size_t gpus = devices.size();
