@@ -197,7 +197,8 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
            Finding(ipc_refused, host_subject(),
                    fmt::format("the process that was to share memory {}; it wrote "
                                "\"{}\"",
-                               child.describe(), child.error)));
+                               child.describe(), child.error),
+                   {{"output", child.output}}));
     for (const auto& own : shared) {
       const CurrentDevice current(own->device);
       synchronize(own->stream, own->device.subject());

@@ -83,6 +83,12 @@ struct View {
   }
 };
 
+/// On the device of a memory's owner, between its imported events and the views of its memory.
+struct Relay {
+  Stream stream;
+  Event filled{cudaEventDisableTiming};
+};
+
 int answer(std::span<const std::string> arguments) {
   constexpr std::size_t kEach = 3;
   const std::uint64_t seed = std::strtoull(arguments[0].c_str(), nullptr, 10);
@@ -120,23 +126,31 @@ int answer(std::span<const std::string> arguments) {
       return 0;
     }
   }
-  std::list<Stream> last;
-  for (View& view : views) {
-    ensure(CONFORMANCE_CALL(cudaSetDevice(view.gpu)));
-    view.compare_and_fill(seed, filled[static_cast<std::size_t>(view.owner)]);
-  }
+  // An imported event is waited for, and recorded, on its own device alone: a driver of branch 580
+  // ends the process in which a stream of another device waits for one. Events of this process pass
+  // it on.
+  std::list<Relay> relays;
   for (int owner = 0; owner < gpus; ++owner) {
     ensure(CONFORMANCE_CALL(cudaSetDevice(owner)));
-    const Stream& stream = last.emplace_back();
+    Relay& relay = relays.emplace_back();
+    ensure(CONFORMANCE_CALL(
+        cudaStreamWaitEvent(relay.stream.get(), filled[static_cast<std::size_t>(owner)], 0)));
+    relay.filled.record(relay.stream);
+    for (View& view : views) {
+      if (view.owner != owner) continue;
+      ensure(CONFORMANCE_CALL(cudaSetDevice(view.gpu)));
+      view.compare_and_fill(seed, relay.filled.get());
+    }
+    ensure(CONFORMANCE_CALL(cudaSetDevice(owner)));
     for (const View& view : views) {
       if (view.owner != owner) continue;
-      ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(stream.get(), view.done.get(), 0)));
+      ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(relay.stream.get(), view.done.get(), 0)));
     }
-    ensure(
-        CONFORMANCE_CALL(cudaEventRecord(answered[static_cast<std::size_t>(owner)], stream.get())));
+    ensure(CONFORMANCE_CALL(
+        cudaEventRecord(answered[static_cast<std::size_t>(owner)], relay.stream.get())));
   }
   say("queued");
-  for (const Stream& stream : last) ensure(wait_for(stream.get()));
+  for (const Relay& relay : relays) ensure(wait_for(relay.stream.get()));
   for (View& view : views) {
     say(fmt::format("wrong {} {} {}", view.gpu, view.owner,
                     static_cast<std::uint64_t>(view.on_host[0].count)));

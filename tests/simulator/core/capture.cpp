@@ -130,7 +130,7 @@ std::optional<cudaError_t> capture_work(const StreamPtr& stream, const Operation
   if (!capture->valid) return cudaErrorStreamCaptureInvalidated;
   std::vector<std::size_t>& ends = capture->ends[stream.get()];
   capture->nodes.push_back({operation, ends});
-  ends = {capture->nodes.size() - 1};
+  ends.assign(1, capture->nodes.size() - 1);
   return cudaSuccess;
 }
 
