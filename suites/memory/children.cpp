@@ -4,8 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <thread>
-#include <vector>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -27,7 +26,7 @@ int touch(std::uintptr_t address, bool load, std::uint64_t* word, const Stream& 
   return launched != cudaSuccess ? launched : wait_for(stream.get()).code();
 }
 
-/// The line for one device.
+/// The answer for one device.
 std::string touch_on(int device, CUmemAccess_flags access, bool load) {
   try {
     ensure(CONFORMANCE_CALL(cudaSetDevice(device)));
@@ -49,7 +48,7 @@ std::string touch_on(int device, CUmemAccess_flags access, bool load) {
                          ? touch(address, true, word->data(), *stream)
                          : 0;
     const int tried = granted == CUDA_SUCCESS ? touch(address, load, word->data(), *stream) : 0;
-    return fmt::format("{} {} {} {} {}\n", device, allowed, granted, read, tried);
+    return fmt::format("{} {} {} {}\n", allowed, granted, read, tried);
   } catch (const std::exception& error) {
     return fmt::format("{}: {}\n", device, error.what());
   }
@@ -58,18 +57,9 @@ std::string touch_on(int device, CUmemAccess_flags access, bool load) {
 }  // namespace
 
 int touch_mapping(std::span<const std::string> arguments) {
-  if (arguments.size() < 3) return 2;
+  if (arguments.size() != 3) return 2;
   const auto access = static_cast<CUmemAccess_flags>(std::atoi(arguments[0].c_str()));
-  const bool load = arguments[1] == "load";
-  std::vector<std::string> lines(arguments.size() - 2);
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      threads.emplace_back(
-          [&, i] { lines[i] = touch_on(std::atoi(arguments[i + 2].c_str()), access, load); });
-    }
-  }
-  for (const std::string& line : lines) fmt::print("{}", line);
+  fmt::print("{}", touch_on(std::atoi(arguments[2].c_str()), access, arguments[1] == "load"));
   std::fflush(stdout);
   // At once: what was left behind above is no leak.
   std::_Exit(0);

@@ -173,31 +173,27 @@ TEST_F(VirtualMemory, AMappingHasTheAccessThatItWasGivenLast) {
   });
 }
 
-/// What kernels on each device may do with mapped memory once its access was changed, as a process
-/// of its own tells it: a wrong access costs the device's context.
+/// What kernels may do with mapped memory once its access was changed, as a process of its own
+/// tells it: a wrong access costs the contexts of all devices in its process.
 struct Touched {
-  int device = -1;
   int allowed = -1;  ///< the kernel's code before the change
   int granted = -1;  ///< the code of the change
   int read = -1;     ///< that of a kernel that loads after it, if it may
   int tried = -1;    ///< that of a kernel that does what it may no longer do
 };
-std::vector<Touched> touch(const CudaInventory& devices, CUmemAccess_flags access,
-                           const char* operation) {
-  std::vector<std::string> arguments{std::to_string(static_cast<int>(access)), operation};
-  for (const CudaDevice& device : devices) arguments.push_back(std::to_string(device.ordinal));
-  ChildOptions options = child_task("touch-mapping", std::move(arguments));
+Touched touch(const CudaDevice& device, CUmemAccess_flags access, const char* operation) {
+  ChildOptions options = child_task("touch-mapping", {std::to_string(static_cast<int>(access)),
+                                                      operation, std::to_string(device.ordinal)});
   options.deadline = deadline_of(std::chrono::seconds(45));
   // The fault is meant: no debugger or core dump is to be woken by it.
   options.environment["CUDA_ENABLE_COREDUMP_ON_EXCEPTION"] = std::nullopt;
   const ChildResult child = run_child(options);
   std::istringstream answer(child.output);
-  std::vector<Touched> touched;
-  for (Touched one; answer >> one.device >> one.allowed >> one.granted >> one.read >> one.tried;) {
-    touched.push_back(one);
-  }
-  if (!child.succeeded() || touched.size() != devices.size()) {
-    fail_and_end(Finding(child_failed, host_subject(),
+  Touched touched;
+  const bool read =
+      !!(answer >> touched.allowed >> touched.granted >> touched.read >> touched.tried);
+  if (!child.succeeded() || !read) {
+    fail_and_end(Finding(child_failed, device.subject(),
                          fmt::format("the process that was to touch mapped memory {}; it wrote "
                                      "\"{}\" and \"{}\"",
                                      child.describe(), child.output, child.error)));
@@ -224,23 +220,23 @@ TEST_F(VirtualMemory, KernelsTouchOnlyWhatTheyHaveAccessTo) {
   };
   const std::pair<CUmemAccess_flags, const char*> forbidden[] = {
       {CU_MEM_ACCESS_FLAGS_PROT_NONE, "load"}, {CU_MEM_ACCESS_FLAGS_PROT_READ, "store"}};
-  const auto expect_touches = [&](CUmemAccess_flags access, const char* operation) {
-    const std::vector<Touched> all = touch(devices, access, operation);
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const Subject subject = devices[i].subject();
-      expect_kernel(all[i].allowed, cudaSuccess,
-                    fmt::format("a {} with access to read and write", operation), subject);
-      ensure(to_status(static_cast<CUresult>(all[i].granted), "cuMemSetAccess in a child process"));
-      expect_kernel(all[i].read, cudaSuccess, "a load with access to read", subject);
-      expect_kernel(all[i].tried, cudaErrorIllegalAddress,
-                    fmt::format("a {} with access {}", operation, static_cast<int>(access)),
-                    subject);
-    }
+  const auto expect_touches = [&](const CudaDevice& device, CUmemAccess_flags access,
+                                  const char* operation) {
+    const Touched touched = touch(device, access, operation);
+    const Subject subject = device.subject();
+    expect_kernel(touched.allowed, cudaSuccess,
+                  fmt::format("a {} with access to read and write", operation), subject);
+    ensure(to_status(static_cast<CUresult>(touched.granted), "cuMemSetAccess in a child process"));
+    expect_kernel(touched.read, cudaSuccess, "a load with access to read", subject);
+    expect_kernel(touched.tried, cudaErrorIllegalAddress,
+                  fmt::format("a {} with access {}", operation, static_cast<int>(access)), subject);
   };
-  // Both processes at once: most of their time goes into starting.
+  // All processes at once: most of their time goes into starting.
   std::vector<Job> jobs;
-  for (const auto& each : forbidden) {
-    jobs.push_back({host_subject(), [&] { expect_touches(each.first, each.second); }});
+  for (const CudaDevice& device : devices) {
+    for (const auto& each : forbidden) {
+      jobs.push_back({device.subject(), [&] { expect_touches(device, each.first, each.second); }});
+    }
   }
   run_all(jobs, status_finding);
 }

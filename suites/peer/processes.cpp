@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -28,7 +29,8 @@ struct Shared {
   DeviceBuffer<std::uint64_t> memory;
   PatternCheck check{stream};
   Event filled{cudaEventInterprocess | cudaEventDisableTiming};
-  Event answered{cudaEventInterprocess | cudaEventDisableTiming};
+  Stream after;  ///< goes on behind the other process's event
+  PatternCheck check_after{after};
 
   /// The device must be current.
   Shared(const CudaDevice& gpu, std::size_t gpus)
@@ -79,6 +81,35 @@ Subject way_of(const CudaInventory& devices, int from, int to) {
   return OrderedPair{first, devices.at(static_cast<std::size_t>(to))}.subject();
 }
 
+struct DestroyEvent {
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+};
+using ImportedEvent = std::unique_ptr<CUevent_st, DestroyEvent>;
+
+/// What the other process has said before "queued".
+struct Answers {
+  std::map<int, cudaIpcEventHandle_t> events;  ///< by GPU
+  std::vector<std::pair<int, int>> opened;     ///< which GPU opened whose memory
+};
+Answers read_answers(const std::string& output) {
+  Answers answers;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string what, text;
+    int gpu = 0, owner = 0, code = 0;
+    words >> what >> gpu;
+    if (what == "answered" && words >> text) {
+      if (const auto handle = parse_handle<cudaIpcEventHandle_t>(text)) {
+        answers.events.emplace(gpu, *handle);
+      }
+    } else if (what == "cudaIpcOpenMemHandle" && words >> owner >> code && code == 0) {
+      answers.opened.emplace_back(gpu, owner);
+    }
+  }
+  return answers;
+}
+
 /// Judges the lines of the other process; yields which GPUs answered in whose memory.
 std::vector<std::pair<int, int>> judge_lines(const std::string& output,
                                              const CudaInventory& devices) {
@@ -89,7 +120,8 @@ std::vector<std::pair<int, int>> judge_lines(const std::string& output,
     std::string what, name;
     int gpu = 0, owner = 0;
     std::uint64_t number = 0;
-    if (!(words >> what >> gpu >> owner >> number)) continue;
+    if (!(words >> what) || what == "answered") continue;
+    if (!(words >> gpu >> owner >> number)) continue;
     const Subject subject = way_of(devices, owner, gpu);
     if (what == "wrong") {
       views.emplace_back(gpu, owner);
@@ -133,11 +165,9 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
       arguments.push_back(export_handle<cudaIpcMemHandle_t>(
           [&](auto* out) { return cudaIpcGetMemHandle(out, own.memory.data()); },
           "cudaIpcGetMemHandle", subject));
-      for (const Event* event : {&own.filled, &own.answered}) {
-        arguments.push_back(export_handle<cudaIpcEventHandle_t>(
-            [&](auto* out) { return cudaIpcGetEventHandle(out, event->get()); },
-            "cudaIpcGetEventHandle", subject));
-      }
+      arguments.push_back(export_handle<cudaIpcEventHandle_t>(
+          [&](auto* out) { return cudaIpcGetEventHandle(out, own.filled.get()); },
+          "cudaIpcGetEventHandle", subject));
       // What is held up below must be loaded before.
       conformance::fill(own.part(-1), kSharedWords, Pattern{}, own.stream);
       own.check.expect(own.part(-1), kSharedWords, Pattern{}, ipc_wrong, subject,
@@ -158,10 +188,26 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
         own->filled.record(own->stream);
       }
     };
+    std::vector<ImportedEvent> answered;
     const auto let_go = [&] {
+      const Answers answers = read_answers(output);
       for (const auto& own : shared) {
         const CurrentDevice current(own->device);
-        const cudaError_t state = cudaEventQuery(own->answered.get());
+        const int gpu = own->device.ordinal;
+        const auto handle = answers.events.find(gpu);
+        if (handle == answers.events.end()) continue;  // the other process said why
+        cudaEvent_t event = nullptr;
+        const cudaError_t opened = cudaIpcOpenEventHandle(&event, handle->second);
+        cudaGetLastError();
+        if (!expect(opened == cudaSuccess, Finding(ipc_refused, own->device.subject(),
+                                                   fmt::format("cudaIpcOpenEventHandle returned {}",
+                                                               cudaGetErrorName(opened)),
+                                                   {{"call", "cudaIpcOpenEventHandle"},
+                                                    {"found", cudaGetErrorName(opened)}}))) {
+          continue;
+        }
+        answered.emplace_back(event);
+        const cudaError_t state = cudaEventQuery(event);
         verified(1, "events");
         expect(state == cudaErrorNotReady,
                Finding(ipc_wrong, own->device.subject(),
@@ -169,6 +215,13 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
                                    "for this one is said to be {}",
                                    cudaGetErrorName(state)),
                        {{"found", cudaGetErrorName(state)}}));
+        cudaGetLastError();
+        ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(own->after.get(), event, 0)));
+        for (const auto& [opener, owner] : answers.opened) {
+          if (owner != gpu) continue;
+          own->check_after.compare(own->part(opener), kSharedWords,
+                                   shared_pattern(seed, owner, opener));
+        }
       }
       for (const auto& own : held) own->release();
     };
@@ -202,6 +255,16 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
     for (const auto& own : shared) {
       const CurrentDevice current(own->device);
       synchronize(own->stream, own->device.subject());
+    }
+    for (const auto& own : shared) {
+      const CurrentDevice current(own->device);
+      const std::uint64_t wrong = own->check_after.result(own->device.subject()).count;
+      expect(wrong == 0,
+             Finding(ipc_wrong, own->device.subject(),
+                     fmt::format("{} words that another process stored were not there behind the "
+                                 "event that said they were",
+                                 wrong),
+                     {{"wrong_words", wrong}}));
     }
     for (const auto& [gpu, owner] : views) {
       Shared& own = *shared[static_cast<std::size_t>(owner)];

@@ -65,6 +65,11 @@ struct View {
     on_host[0] = kernels::no_mismatch();
     ensure(CONFORMANCE_CALL(cudaMemcpyAsync(found.data(), on_host.data(), on_host.bytes(),
                                             cudaMemcpyHostToDevice, stream.get())));
+    // A kernel that is loaded at its first launch would wait for what the other process holds up.
+    const DeviceBuffer<std::uint64_t> word(1);
+    ensure(CONFORMANCE_CALL(kernels::fill_pattern(word.data(), 1, 0, 0, stream.get())));
+    ensure(
+        CONFORMANCE_CALL(kernels::check_pattern(word.data(), 1, 0, 0, found.data(), stream.get())));
     ensure(wait_for(stream.get()));
   }
 
@@ -83,18 +88,19 @@ struct View {
   }
 };
 
-/// On the device of a memory's owner, between its imported events and the views of its memory.
+/// On the device of a memory's owner, between the imported event and the views of its memory.
 struct Relay {
   Stream stream;
   Event filled{cudaEventDisableTiming};
 };
 
 int answer(std::span<const std::string> arguments) {
-  constexpr std::size_t kEach = 3;
+  constexpr std::size_t kEach = 2;
   const std::uint64_t seed = std::strtoull(arguments[0].c_str(), nullptr, 10);
   const int gpus = static_cast<int>((arguments.size() - 1) / kEach);
   std::list<View> views;
-  std::vector<cudaEvent_t> filled, answered;
+  std::vector<cudaEvent_t> filled;
+  std::list<Event> answered;
   bool all = true;
   for (int owner = 0; owner < gpus; ++owner) {
     const std::string* const handles = &arguments[1 + static_cast<std::size_t>(owner) * kEach];
@@ -115,8 +121,14 @@ int answer(std::span<const std::string> arguments) {
     }
     ensure(CONFORMANCE_CALL(cudaSetDevice(owner)));
     filled.push_back(open_event(handles[1], owner));
-    answered.push_back(open_event(handles[2], owner));
-    all = all && filled.back() != nullptr && answered.back() != nullptr;
+    all = all && filled.back() != nullptr;
+    const Event& own = answered.emplace_back(cudaEventInterprocess | cudaEventDisableTiming);
+    cudaIpcEventHandle_t handle{};
+    if (tell("cudaIpcGetEventHandle", owner, owner, cudaIpcGetEventHandle(&handle, own.get()))) {
+      say(fmt::format("answered {} {}", owner, handle_text(handle)));
+    } else {
+      all = false;
+    }
   }
   if (!all) return 0;  // told
   say("ready");
@@ -126,11 +138,11 @@ int answer(std::span<const std::string> arguments) {
       return 0;
     }
   }
-  // An imported event is waited for, and recorded, on its own device alone: a driver of branch 580
-  // ends the process in which a stream of another device waits for one. Events of this process pass
-  // it on.
+  // An imported event is waited for on its own device alone: a driver of branch 580 ends the
+  // process in which a stream of another device waits for one. Events of this process pass it on.
   std::list<Relay> relays;
-  for (int owner = 0; owner < gpus; ++owner) {
+  auto done = answered.begin();
+  for (int owner = 0; owner < gpus; ++owner, ++done) {
     ensure(CONFORMANCE_CALL(cudaSetDevice(owner)));
     Relay& relay = relays.emplace_back();
     ensure(CONFORMANCE_CALL(
@@ -146,8 +158,7 @@ int answer(std::span<const std::string> arguments) {
       if (view.owner != owner) continue;
       ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(relay.stream.get(), view.done.get(), 0)));
     }
-    ensure(CONFORMANCE_CALL(
-        cudaEventRecord(answered[static_cast<std::size_t>(owner)], relay.stream.get())));
+    done->record(relay.stream);
   }
   say("queued");
   for (const Relay& relay : relays) ensure(wait_for(relay.stream.get()));
@@ -159,16 +170,14 @@ int answer(std::span<const std::string> arguments) {
     ensure(CONFORMANCE_CALL(cudaSetDevice(view.gpu)));
     tell("cudaIpcCloseMemHandle", view.gpu, view.owner, cudaIpcCloseMemHandle(view.memory));
   }
-  for (const std::vector<cudaEvent_t>* events : {&filled, &answered}) {
-    for (const cudaEvent_t event : *events) ensure(CONFORMANCE_CALL(cudaEventDestroy(event)));
-  }
+  for (const cudaEvent_t event : filled) ensure(CONFORMANCE_CALL(cudaEventDestroy(event)));
   return 0;
 }
 
 }  // namespace
 
 int answer_in_shared_memory(std::span<const std::string> arguments) {
-  if (arguments.size() < 4) return 2;
+  if (arguments.size() < 3) return 2;
   try {
     return answer(arguments);
   } catch (const std::exception& error) {

@@ -17,7 +17,7 @@
 
 namespace conformance::peer {
 
-// What a process hands to another one: for each GPU memory, and two events.
+// What two processes hand to each other: for each GPU memory of the one, and an event of each.
 
 /// Words of the part of the memory that the owner's process fills, and of each part that a GPU of
 /// the other process fills.
@@ -53,12 +53,12 @@ std::optional<Handle> parse_handle(const std::string& text) {
   return handle;
 }
 
-/// The child task: a seed, and for each GPU the handles of its memory and of its events `filled`
-/// and `answered`. On every GPU that can access it, it opens the memory; says "ready"; once
-/// `filled` is pending, queues behind it, on each of those GPUs, the comparison of the owner's part
-/// and the filling of its own, and `answered` behind them all; says "queued"; waits, and prints a
-/// line for each call, "call <GPU> <GPU of the memory> <code> <name>", and for each comparison,
-/// "wrong <GPU> <GPU of the memory> <words>".
+/// The child task: a seed, and for each GPU the handles of its memory and of its event `filled`. On
+/// every GPU that can access it, it opens the memory; prints "answered <GPU> <handle>", an event of
+/// its own, for each GPU; says "ready"; once `filled` is pending, queues behind it, on each of
+/// those GPUs, the comparison of the owner's part and the filling of its own, and `answered` behind
+/// them all; says "queued"; waits, and prints a line for each call, "call <GPU> <GPU of the memory>
+/// <code> <name>", and for each comparison, "wrong <GPU> <GPU of the memory> <words>".
 int answer_in_shared_memory(std::span<const std::string> arguments);
 
 }  // namespace conformance::peer
