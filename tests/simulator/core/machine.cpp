@@ -172,9 +172,6 @@ Machine read_machine(const nlohmann::json& json, int gpus) {
     gpu.index = i;
     gpu.name = "Simulated H200";
     gpu.uuid = format("GPU-51b0a7ed-0000-4000-8000-%08x%02x%02x", 0, 0, number);
-    // A link for the modelled rate: 8 lanes of 250 MB/s.
-    gpu.pcie_generation = 1;
-    gpu.pcie_width = 8;
     gpu.pci_bus = 0x10 + 0x10 * number % 0xf0 + number / 15;
     read_gpu(all, "machine.gpu", gpu);
     if (!each.empty()) {

@@ -27,7 +27,7 @@ struct Gpu {
   int memory_bus_bits = 64;
   bool ecc = true;
   double host_link_bytes_per_second = 2e9;  ///< each direction
-  int pcie_generation = 5, pcie_width = 16;
+  int pcie_generation = 1, pcie_width = 8;  ///< that rate: 8 lanes of 250 MB/s
   double memory_efficiency = 0.9;  ///< share of the memory's peak that kernels and copies reach
   double matmul_efficiency = 0.8;  ///< share of the arithmetic peak that cuBLAS reaches
   std::map<std::string, std::int64_t> nvml;  ///< answers of NVML that differ from a healthy GPU's
