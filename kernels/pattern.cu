@@ -13,32 +13,25 @@ std::size_t tiles_of(std::size_t count) { return count / 2 / kPairsPerTile; }
 /// ready costs nothing.
 unsigned blocks_to_compare(std::size_t count) { return blocks_for(tiles_of(count) * kThreads); }
 
-auto fill_kernel(PatternKind kind) {
-  switch (kind) {
-    case PatternKind::random:
-      return fill_pattern_kernel<PatternKind::random>;
-    case PatternKind::walking:
-      return fill_pattern_kernel<PatternKind::walking>;
-    case PatternKind::rows:
-      return fill_pattern_kernel<PatternKind::rows>;
-    case PatternKind::address:
-      break;
-  }
-  return fill_pattern_kernel<PatternKind::address>;
-}
+/// The kernels for patterns of one kind.
+struct PatternKernels {
+  decltype(&fill_pattern_kernel<PatternKind::address>) fill;
+  decltype(&check_pattern_kernel<PatternKind::address>) check;
+};
 
-auto check_kernel(PatternKind kind) {
+PatternKernels kernels_for(PatternKind kind) {
   switch (kind) {
     case PatternKind::random:
-      return check_pattern_kernel<PatternKind::random>;
+      return {fill_pattern_kernel<PatternKind::random>, check_pattern_kernel<PatternKind::random>};
     case PatternKind::walking:
-      return check_pattern_kernel<PatternKind::walking>;
+      return {fill_pattern_kernel<PatternKind::walking>,
+              check_pattern_kernel<PatternKind::walking>};
     case PatternKind::rows:
-      return check_pattern_kernel<PatternKind::rows>;
+      return {fill_pattern_kernel<PatternKind::rows>, check_pattern_kernel<PatternKind::rows>};
     case PatternKind::address:
       break;
   }
-  return check_pattern_kernel<PatternKind::address>;
+  return {fill_pattern_kernel<PatternKind::address>, check_pattern_kernel<PatternKind::address>};
 }
 
 }  // namespace
@@ -47,7 +40,7 @@ cudaError_t fill_pattern(std::uint64_t* words, std::size_t count, std::uint64_t 
                          std::uint64_t seed, cudaStream_t stream, std::uint64_t flip,
                          PatternKind kind) {
   if (!aligned(words)) return cudaErrorInvalidValue;
-  fill_kernel(kind)<<<blocks_for_tiles(tiles_of(count)), kThreads, 0, stream>>>(
+  kernels_for(kind).fill<<<blocks_for_tiles(tiles_of(count)), kThreads, 0, stream>>>(
       reinterpret_cast<ulonglong2*>(words), count, first_index, seed, flip);
   return cudaGetLastError();
 }
@@ -56,7 +49,7 @@ cudaError_t check_pattern(const std::uint64_t* words, std::size_t count, std::ui
                           std::uint64_t seed, PatternMismatch* mismatch, cudaStream_t stream,
                           std::uint64_t flip, PatternKind kind) {
   if (!aligned(words)) return cudaErrorInvalidValue;
-  check_kernel(kind)<<<blocks_to_compare(count), kThreads, 0, stream>>>(
+  kernels_for(kind).check<<<blocks_to_compare(count), kThreads, 0, stream>>>(
       reinterpret_cast<const ulonglong2*>(words), count, first_index, seed, flip, mismatch);
   return cudaGetLastError();
 }

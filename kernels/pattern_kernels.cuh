@@ -84,6 +84,25 @@ inline __device__ std::uint64_t difference(ulonglong2 found, ulonglong2 expected
   return (found.x ^ expected.x) | (found.y ^ expected.y);
 }
 
+/// A thread's part of a tile: its pairs are kThreads pairs apart.
+struct ThreadTile {
+  ulonglong2 pairs[kPairsPerThread];
+
+  __device__ explicit ThreadTile(const ulonglong2* first) {
+#pragma unroll
+    for (unsigned step = 0; step < kPairsPerThread; ++step) pairs[step] = first[step * kThreads];
+  }
+  /// Compares all of them with the pattern, whose first word here has this index.
+  template <PatternKind kKind>
+  __device__ void compare(std::uint64_t index, std::uint64_t seed, std::uint64_t flip,
+                          ThreadMismatch& own) const {
+#pragma unroll
+    for (unsigned step = 0; step < kPairsPerThread; ++step, index += 2 * kThreads) {
+      own.compare_pair(pairs[step], pattern_pair<kKind>(index, seed, flip), index);
+    }
+  }
+};
+
 template <PatternKind kKind>
 __global__ void check_pattern_kernel(const ulonglong2* pairs, std::size_t count,
                                      std::uint64_t first_index, std::uint64_t seed,
@@ -92,22 +111,15 @@ __global__ void check_pattern_kernel(const ulonglong2* pairs, std::size_t count,
   const std::size_t tiles = count / 2 / kPairsPerTile;
   for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const std::size_t base = tile * kPairsPerTile + threadIdx.x;
-    ulonglong2 found[kPairsPerThread];
-#pragma unroll
-    for (unsigned step = 0; step < kPairsPerThread; ++step)
-      found[step] = pairs[base + step * kThreads];
+    const ThreadTile found(pairs + base);
     std::uint64_t wrong = 0;
 #pragma unroll
     for (unsigned step = 0; step < kPairsPerThread; ++step) {
       const std::uint64_t index = first_index + 2 * (base + step * kThreads);
-      wrong |= difference(found[step], pattern_pair<kKind>(index, seed, flip));
+      wrong |= difference(found.pairs[step], pattern_pair<kKind>(index, seed, flip));
     }
     if (wrong == 0) continue;
-#pragma unroll
-    for (unsigned step = 0; step < kPairsPerThread; ++step) {
-      const std::uint64_t index = first_index + 2 * (base + step * kThreads);
-      own.compare_pair(found[step], pattern_pair<kKind>(index, seed, flip), index);
-    }
+    found.compare<kKind>(first_index + 2 * base, seed, flip, own);
   }
   const auto* const words = reinterpret_cast<const std::uint64_t*>(pairs);
   for (std::size_t i = 2 * tiles * kPairsPerTile + grid_index(); i < count; i += grid_stride()) {
@@ -130,25 +142,18 @@ __global__ void invert_pattern_kernel(ulonglong2* pairs, std::size_t count,
   const std::size_t tiles = count / 2 / kPairsPerTile;
   for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const std::size_t base = (upwards ? tile : tiles - 1 - tile) * kPairsPerTile + threadIdx.x;
-    ulonglong2 found[kPairsPerThread];
-#pragma unroll
-    for (unsigned step = 0; step < kPairsPerThread; ++step)
-      found[step] = pairs[base + step * kThreads];
+    const ThreadTile found(pairs + base);
     std::uint64_t wrong = 0;
 #pragma unroll
     for (unsigned step = 0; step < kPairsPerThread; ++step) {
       const std::uint64_t index = first_index + 2 * (base + step * kThreads);
       const ulonglong2 expected = pattern_pair<kKind>(index, seed, flip);
       pairs[base + step * kThreads] = make_ulonglong2(~expected.x, ~expected.y);
-      wrong |= difference(found[step], expected);
+      wrong |= difference(found.pairs[step], expected);
     }
     if (wrong == 0 || enough_found(mismatch)) continue;
     ThreadMismatch own;
-#pragma unroll
-    for (unsigned step = 0; step < kPairsPerThread; ++step) {
-      const std::uint64_t index = first_index + 2 * (base + step * kThreads);
-      own.compare_pair(found[step], pattern_pair<kKind>(index, seed, flip), index);
-    }
+    found.compare<kKind>(first_index + 2 * base, seed, flip, own);
     own.hand_in(mismatch);
   }
   ThreadMismatch own;

@@ -23,40 +23,37 @@ class Contexts : public DriverGpuTest {
  protected:
   void judge(About claim) {
     open();
-    static bool lived = false;
-    if (!lived) {
-      observations().clear();
+    // A life that throws is lived again by the next test.
+    static const Observations all = [this] {
+      observed_.clear();
       for_each_gpu([this](const DriverGpu& gpu) { live(gpu); });
-      lived = true;
-    }
-    for (const auto& [about, observation] : observations()) {
+      return std::move(observed_);
+    }();
+    for (const auto& [about, observation] : all) {
       if (about == claim) observation();
     }
   }
 
  private:
   using Observation = std::function<void()>;
-  static std::vector<std::pair<About, Observation>>& observations() {
-    static std::vector<std::pair<About, Observation>> all;
-    return all;
+  using Observations = std::vector<std::pair<About, Observation>>;
+
+  void note(About about, Observation observation) {
+    const std::lock_guard lock(mutex_);
+    observed_.emplace_back(about, std::move(observation));
   }
-  static void note(About about, Observation observation) {
-    static std::mutex mutex;
-    const std::lock_guard lock(mutex);
-    observations().emplace_back(about, std::move(observation));
-  }
-  static void note_that(About about, bool holds, const char* what, Finding finding) {
+  void note_that(About about, bool holds, const char* what, Finding finding) {
     note(about, [holds, what, finding = std::move(finding)] {
       if (expect(holds, finding)) verified(1, what);
     });
   }
-  static void note_code(About about, const DriverGpu& gpu, CUresult found, CUresult expected,
-                        const char* call) {
+  void note_code(About about, const DriverGpu& gpu, CUresult found, CUresult expected,
+                 const char* call) {
     note(about, [found, expected, call, subject = gpu.subject] {
       expect_code(found, expected, call, subject, context_wrong);
     });
   }
-  void note_active(const DriverGpu& gpu, bool expected, const char* when) const {
+  void note_active(const DriverGpu& gpu, bool expected, const char* when) {
     unsigned flags = 0;
     int active = -1;
     ensure(CONFORMANCE_CALL(cuda().cuDevicePrimaryCtxGetState(gpu.device, &flags, &active)));
@@ -65,7 +62,7 @@ class Contexts : public DriverGpuTest {
                       fmt::format("{} cuDevicePrimaryCtxGetState says active = {}", when, active),
                       {{"active", std::int64_t{active}}, {"flags", std::uint64_t{flags}}}));
   }
-  void note_current(const DriverGpu& gpu, CUcontext expected, const char* when) const {
+  void note_current(const DriverGpu& gpu, CUcontext expected, const char* when) {
     CUcontext current = nullptr;
     ensure(CONFORMANCE_CALL(cuda().cuCtxGetCurrent(&current)));
     note_that(About::stack, current == expected, "current contexts",
@@ -73,7 +70,7 @@ class Contexts : public DriverGpuTest {
                       fmt::format("{} the thread's current context is {}, not {}", when,
                                   static_cast<void*>(current), static_cast<void*>(expected))));
   }
-  void note_device(const DriverGpu& gpu) const {
+  void note_device(const DriverGpu& gpu) {
     CUdevice device = -1;
     ensure(CONFORMANCE_CALL(cuda().cuCtxGetDevice(&device)));
     note_that(
@@ -96,7 +93,7 @@ class Contexts : public DriverGpuTest {
     return static_cast<std::int64_t>(free);
   }
 
-  void live(const DriverGpu& gpu) const {
+  void live(const DriverGpu& gpu) {
     note_current(gpu, nullptr, "at its start");
     CUdevice device = -1;
     note_code(About::stack, gpu, cuda().cuCtxGetDevice(&device), CUDA_ERROR_INVALID_CONTEXT,
@@ -131,7 +128,7 @@ class Contexts : public DriverGpuTest {
   }
 
   /// A context of its own above the primary one, which is current before and after.
-  void live_above(const DriverGpu& gpu, CUcontext primary) const {
+  void live_above(const DriverGpu& gpu, CUcontext primary) {
     const std::size_t size = gpu.memory / 32;
     // Other processes come and go: only memory that is lost again and again was not given back.
     constexpr int kAttempts = 3;
@@ -169,7 +166,7 @@ class Contexts : public DriverGpuTest {
                  {"attempts", std::int64_t{kAttempts}}}));
   }
 
-  void destroy_under_another_thread(const DriverGpu& gpu, Context& context) const {
+  void destroy_under_another_thread(const DriverGpu& gpu, Context& context) {
     std::latch taken(1), destroyed(1);
     CUresult pushed = CUDA_ERROR_UNKNOWN, used = CUDA_ERROR_UNKNOWN, ended = CUDA_ERROR_UNKNOWN;
     {
@@ -188,6 +185,9 @@ class Contexts : public DriverGpuTest {
     note_code(About::other_threads, gpu, used, CUDA_ERROR_CONTEXT_IS_DESTROYED,
               "cuCtxSynchronize in a context that another thread destroyed");
   }
+
+  std::mutex mutex_;
+  Observations observed_;
 };
 
 TEST_F(Contexts, ThePrimaryContextLivesAsLongAsItIsRetained) {

@@ -3,11 +3,11 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "fixtures/deadline.h"
 #include "fixtures/error_findings.h"
 #include "kernels/module_probe.h"
 #include "suites/driver/driver_gpus.h"
@@ -123,15 +123,18 @@ class Modules : public DriverGpuTest {
  private:
   /// Waits for the default stream, but not for ever.
   void wait(const DriverGpu& gpu) const {
-    constexpr std::chrono::seconds kDeadline{20};
+    constexpr std::chrono::seconds kLongest{20};
+    const auto deadline = deadline_of(kLongest);
     const auto start = std::chrono::steady_clock::now();
     CUresult code = CUDA_ERROR_NOT_READY;
     while ((code = cuda().cuStreamQuery(nullptr)) == CUDA_ERROR_NOT_READY) {
-      if (std::chrono::steady_clock::now() - start > kDeadline) {
-        Session::current().abandon(Finding(finding::deadline_exceeded, gpu.subject,
-                                           "a kernel of a few microseconds did not end in 20 s"));
+      const auto waited = std::chrono::steady_clock::now() - start;
+      if (waited > deadline) {
+        Session::current().abandon(Finding(
+            finding::deadline_exceeded, gpu.subject,
+            fmt::format("a kernel of a few microseconds did not end in {} ms", deadline.count())));
       }
-      std::this_thread::sleep_for(std::chrono::microseconds(100));
+      pause_in_wait(waited);
     }
     ensure(to_status(code, "cuStreamQuery after the kernel"));
   }

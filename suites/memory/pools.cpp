@@ -49,14 +49,7 @@ TEST_F(Pools, BlocksThatAreHeldAtTheSameTimeAreApart) {
       "however blocks between them are released and given out again",
       "CUDA C++ Programming Guide: Stream Ordered Memory Allocator");
   const CudaInventory& devices = require(Devices{1});
-  for (const CudaDevice& device : devices) {
-    int supported = 0;
-    guarded(device.subject(), [&] {
-      ensure(CONFORMANCE_CALL(
-          cudaDeviceGetAttribute(&supported, cudaDevAttrMemoryPoolsSupported, device.ordinal)));
-    });
-    if (supported == 0) skip(fmt::format("GPU {} has no memory pools", device.ordinal));
-  }
+  skip_without(devices, cudaDevAttrMemoryPoolsSupported, "memory pools");
   for_each_device(devices, [](const CudaDevice& device) {
     constexpr std::size_t kStreams = 3, kRounds = 4;
     const Subject subject = device.subject();

@@ -60,20 +60,6 @@ std::string export_handle(const Get& get, const char* call, const Subject& subje
   return handle_text(handle);
 }
 
-/// A process can share a GPU only with others that are let on it.
-void require_shareable(const CudaInventory& devices) {
-  for (const CudaDevice& device : devices) {
-    int mode = 0;
-    guarded(device.subject(), [&] {
-      ensure(
-          CONFORMANCE_CALL(cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, device.ordinal)));
-    });
-    if (mode != cudaComputeModeDefault) {
-      skip(fmt::format("GPU {} admits one process only (compute mode {})", device.ordinal, mode));
-    }
-  }
-}
-
 /// Of data that moves from one GPU's memory to another GPU, or stays on one.
 Subject way_of(const CudaInventory& devices, int from, int to) {
   const CudaDevice& first = devices.at(static_cast<std::size_t>(from));
@@ -153,7 +139,7 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
       "CUDA C++ Programming Guide: Interprocess Communication; CUDA Runtime API: "
       "cudaIpcOpenMemHandle, cudaIpcOpenEventHandle");
   const CudaInventory& devices = require(Devices{1});
-  require_shareable(devices);
+  skip_if_exclusive(devices);
   const std::uint64_t seed = Session::current().settings().seed;
   guarded(host_subject(), [&] {
     std::vector<std::unique_ptr<Shared>> shared;

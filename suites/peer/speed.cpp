@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -89,11 +90,26 @@ constexpr double kShareOfFabric = 0.65;
 /// percent; a link that retransmits, or a detour, costs more than half as much again.
 constexpr double kMostLatency = 1.5;
 
+/// What the pairs that can access each other are measured with, and that access.
+struct Bench {
+  Rounds rounds;
+  const CudaInventory& devices;
+  const Topology& topology;
+  MutualAccess access{rounds};
+  Stations stations{devices, 512 * kMebi};
+
+  /// Measures and judges the pairs of `which` rounds.
+  void measure(const Kind& kind, const Rounds& which) const;
+};
+
 class Speed : public PeerTest {
  protected:
-  /// Measures and judges the pairs of `rounds`, which can access each other.
-  static void measure(const Kind& kind, const Rounds& rounds, const Stations& stations,
-                      const Topology& topology);
+  /// Skips the test if no pair has access.
+  Bench require_bench() {
+    Rounds rounds = require_connected_pairs();
+    const CudaInventory& devices = require(Devices{2});
+    return {std::move(rounds), devices, topology_of(devices)};
+  }
 };
 
 /// Takes the samples of pairs that share no GPU, all at once.
@@ -111,12 +127,11 @@ void take_samples(const Kind& kind, const Stations& stations, std::span<PairFigu
   });
 }
 
-void Speed::measure(const Kind& kind, const Rounds& rounds, const Stations& stations,
-                    const Topology& topology) {
+void Bench::measure(const Kind& kind, const Rounds& which) const {
   const auto sample = [&](std::span<PairFigure> pairs) { take_samples(kind, stations, pairs); };
   const int directions = kind.both_ways ? 2 : 1;
   std::vector<std::vector<PairFigure>> in_rounds;
-  for (const std::vector<OrderedPair>& round : rounds) {
+  for (const std::vector<OrderedPair>& round : which) {
     in_rounds.emplace_back();
     for (const OrderedPair& pair : round) in_rounds.back().push_back({pair, topology.path(pair)});
   }
@@ -125,12 +140,12 @@ void Speed::measure(const Kind& kind, const Rounds& rounds, const Stations& stat
   std::vector<PairFigure> figures;
   for (auto& round : in_rounds) std::move(round.begin(), round.end(), std::back_inserter(figures));
 
-  const auto floor = [&](std::size_t which) {
-    const Path::Kind path = figures[which].path.kind;
+  const auto floor = [&](std::size_t index) {
+    const Path::Kind path = figures[index].path.kind;
     const double share = path == Path::Kind::nvlink       ? kind.share_of_nvlink
                          : path == Path::Kind::one_switch ? kind.share_of_switch
                                                           : 0;
-    return floor_of(figures, which, directions, share);
+    return floor_of(figures, index, directions, share);
   };
   for (std::size_t i = 0; i < figures.size(); ++i) {
     PairFigure& figure = figures[i];
@@ -224,35 +239,26 @@ TEST_F(Speed, CopiesWithoutPeerAccessAreTimedAndRight) {
 TEST_F(Speed, CopiesAreAsFastAsTheirPathAndRight) {
   claim("Memory can be copied between two devices with peer access, without a way through the host",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy");
-  const Rounds rounds = require_connected_pairs();
-  const Topology& topology = topology_of(require(Devices{2}));
-  const MutualAccess access(rounds);
-  const Stations stations(require(Devices{2}), 512 * kMebi);
-  fact("peer.paths", topology.matrix());
-  measure(kCopyWrite, rounds, stations, topology);
-  measure(kCopyRead, rounds, stations, topology);
+  const Bench bench = require_bench();
+  fact("peer.paths", bench.topology.matrix());
+  bench.measure(kCopyWrite, bench.rounds);
+  bench.measure(kCopyRead, bench.rounds);
 }
 
 TEST_F(Speed, CopiesBothWaysAtOnceAreAsFastAsTheirPathAndRight) {
   claim("Copies between two devices in opposite directions run at the same time",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy; NVIDIA NVLink: bidirectional links");
-  const Rounds rounds = require_connected_pairs();
-  const Topology& topology = topology_of(require(Devices{2}));
-  const MutualAccess access(rounds);
-  const Stations stations(require(Devices{2}), 512 * kMebi);
-  measure(kCopyBothWays, one_way(rounds), stations, topology);
+  const Bench bench = require_bench();
+  bench.measure(kCopyBothWays, one_way(bench.rounds));
 }
 
 TEST_F(Speed, KernelsReachPeersAsFastAsTheirPathAndRight) {
   claim("Kernels load and store a peer's memory directly over the link between the devices",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Access");
-  const Rounds rounds = require_connected_pairs();
-  const Topology& topology = topology_of(require(Devices{2}));
-  const MutualAccess access(rounds);
-  const Stations stations(require(Devices{2}), 512 * kMebi);
-  measure(kStore, rounds, stations, topology);
-  measure(kLoad, rounds, stations, topology);
-  measure(kStoreBothWays, one_way(rounds), stations, topology);
+  const Bench bench = require_bench();
+  bench.measure(kStore, bench.rounds);
+  bench.measure(kLoad, bench.rounds);
+  bench.measure(kStoreBothWays, one_way(bench.rounds));
 }
 
 /// Samples, in ns, of one load from the memory of pair.from by a thread on pair.to, each load at
@@ -341,23 +347,19 @@ TEST_F(Speed, ALoadFromAPeerTakesNoLongerThanBetweenLikePairs) {
 TEST_F(Speed, AllGpusSendAndReceiveAtOnceRightlyAndAsFastAsTheirPaths) {
   claim("All devices can copy to peers at the same time",
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy");
-  const Rounds rounds = require_connected_pairs();
-  const CudaInventory& devices = require(Devices{2});
-  const Topology& topology = topology_of(devices);
-  const MutualAccess access(rounds);
-  const Stations stations(devices, 512 * kMebi);
-  const std::size_t gpus = devices.size();
+  const Bench bench = require_bench();
+  const std::size_t gpus = bench.devices.size();
   bool any = false;
   for (std::size_t shift = 1; shift < gpus; ++shift) {
     std::vector<PairFigure> ring;
     for (std::size_t i = 0; i < gpus; ++i) {
-      const OrderedPair pair{devices[i], devices[(i + shift) % gpus]};
-      if (is_among(pair, rounds)) ring.push_back({pair, topology.path(pair)});
+      const OrderedPair pair{bench.devices[i], bench.devices[(i + shift) % gpus]};
+      if (is_among(pair, bench.rounds)) ring.push_back({pair, bench.topology.path(pair)});
     }
     // Without access a copy goes through the host, and says nothing about the fabric.
     if (ring.size() < gpus) continue;
     any = true;
-    take_samples(kCopyWrite, stations, ring);
+    take_samples(kCopyWrite, bench.stations, ring);
     record(fabric_figure(ring, shift), fabric_slow, {{"path", ring.front().path.text()}});
   }
   if (!any) skip("in no ring of all GPUs can each access the next one");

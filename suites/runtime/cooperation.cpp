@@ -15,27 +15,12 @@ namespace {
 
 class Cooperation : public GpuTest {
  protected:
-  /// The devices, where all of them have what an attribute tells of and run the suite's code for
-  /// it.
-  const CudaInventory& require_capability(cudaDeviceAttr which, std::string_view what) {
-    const CudaInventory& devices = require(Devices{1});
-    for (const CudaDevice& device : devices) {
-      int supported = 0;
-      guarded(device.subject(), [&] {
-        ensure(CONFORMANCE_CALL(cudaDeviceGetAttribute(&supported, which, device.ordinal)));
-      });
-      if (supported == 0) {
-        skip(fmt::format("GPU {}, of compute capability {}.{}, has no {}", device.ordinal,
-                         device.major, device.minor, what));
-      }
-    }
-    return devices;
-  }
-  /// The same for what came with compute capability 9.0. A GPU that has it runs code without it if
-  /// the suite was built for older ones only.
+  /// The devices, where all of them have what came with compute capability 9.0. A GPU that has it
+  /// runs code without it if the suite was built for older ones only.
   const CudaInventory& require_compute_capability_9(std::string_view what) {
     constexpr int kNeeded = 90;
-    const CudaInventory& devices = require_capability(cudaDevAttrClusterLaunch, what);
+    const CudaInventory& devices = require(Devices{1});
+    skip_without(devices, cudaDevAttrClusterLaunch, what);
     for (const CudaDevice& device : devices) {
       cudaFuncAttributes code{};
       guarded(device.subject(), [&] {
@@ -53,12 +38,6 @@ class Cooperation : public GpuTest {
   }
 };
 
-int attribute(const CudaDevice& device, cudaDeviceAttr which) {
-  int value = 0;
-  ensure(CONFORMANCE_CALL(cudaDeviceGetAttribute(&value, which, device.ordinal)));
-  return value;
-}
-
 TEST_F(Cooperation, AGridOfAsManyBlocksAsFitPassesItsBarriersTogether) {
   claim(
       "A cooperative launch of as many blocks as can run at the same time is accepted, and each "
@@ -67,8 +46,8 @@ TEST_F(Cooperation, AGridOfAsManyBlocksAsFitPassesItsBarriersTogether) {
       "CUDA C++ Programming Guide: Cooperative Groups, Grid Synchronization; CUDA Runtime API: "
       "cudaLaunchCooperativeKernel, cudaOccupancyMaxActiveBlocksPerMultiprocessor");
   static constexpr unsigned kRounds = 20;
-  const CudaInventory& devices =
-      require_capability(cudaDevAttrCooperativeLaunch, "cooperative launch");
+  const CudaInventory& devices = require(Devices{1});
+  skip_without(devices, cudaDevAttrCooperativeLaunch, "cooperative launch");
   for_each_device(devices, [](const CudaDevice& device) {
     const auto multiprocessors =
         static_cast<unsigned>(attribute(device, cudaDevAttrMultiProcessorCount));

@@ -17,10 +17,8 @@ std::string text_of(const dim3& grid, const dim3& block, std::size_t shared_byte
       grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes);
 }
 
-unsigned attribute(const CudaDevice& device, cudaDeviceAttr which) {
-  int value = 0;
-  ensure(CONFORMANCE_CALL(cudaDeviceGetAttribute(&value, which, device.ordinal)));
-  return static_cast<unsigned>(value);
+unsigned most(const CudaDevice& device, cudaDeviceAttr which) {
+  return static_cast<unsigned>(attribute(device, which));
 }
 
 /// Launches of a kernel in which each thread adds 1 to a count.
@@ -66,10 +64,10 @@ TEST_F(Limits, BlocksOfEveryShapeUpToTheLargestRunAndLargerOnesAreRefused) {
       "CUDA C++ Programming Guide: Compute Capabilities, Technical Specifications; CUDA Runtime "
       "API: cudaDevAttrMaxBlockDimX, …Y, …Z, cudaDevAttrMaxThreadsPerBlock");
   for_each_device(require(Devices{1}), [](const CudaDevice& device) {
-    const unsigned threads = attribute(device, cudaDevAttrMaxThreadsPerBlock);
-    const unsigned x = attribute(device, cudaDevAttrMaxBlockDimX);
-    const unsigned y = attribute(device, cudaDevAttrMaxBlockDimY);
-    const unsigned z = attribute(device, cudaDevAttrMaxBlockDimZ);
+    const unsigned threads = most(device, cudaDevAttrMaxThreadsPerBlock);
+    const unsigned x = most(device, cudaDevAttrMaxBlockDimX);
+    const unsigned y = most(device, cudaDevAttrMaxBlockDimY);
+    const unsigned z = most(device, cudaDevAttrMaxBlockDimZ);
     Launches launches(device);
     launches.expect_accepted(1, dim3(x, 1, 1));
     launches.expect_refused(1, dim3(x + 1, 1, 1));
@@ -90,9 +88,9 @@ TEST_F(Limits, GridsUpToTheLargestRunAndLargerOnesAreRefused) {
       "CUDA C++ Programming Guide: Compute Capabilities, Technical Specifications; CUDA Runtime "
       "API: cudaDevAttrMaxGridDimX, …Y, …Z");
   for_each_device(require(Devices{1}), [](const CudaDevice& device) {
-    const unsigned x = attribute(device, cudaDevAttrMaxGridDimX);
-    const unsigned y = attribute(device, cudaDevAttrMaxGridDimY);
-    const unsigned z = attribute(device, cudaDevAttrMaxGridDimZ);
+    const unsigned x = most(device, cudaDevAttrMaxGridDimX);
+    const unsigned y = most(device, cudaDevAttrMaxGridDimY);
+    const unsigned z = most(device, cudaDevAttrMaxGridDimZ);
     Launches launches(device);
     // A grid of the largest x, 2^31 - 1 blocks, would take seconds.
     launches.expect_refused(dim3(x + 1, 1, 1), 1);
@@ -111,8 +109,8 @@ TEST_F(Limits, SharedMemoryUpToTheLargestIsGivenAndMoreIsRefused) {
       "CUDA C++ Programming Guide: Shared Memory of each Compute Capability; CUDA Runtime API: "
       "cudaFuncSetAttribute");
   for_each_device(require(Devices{1}), [](const CudaDevice& device) {
-    const unsigned plain = attribute(device, cudaDevAttrMaxSharedMemoryPerBlock);
-    const unsigned asked = attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+    const unsigned plain = most(device, cudaDevAttrMaxSharedMemoryPerBlock);
+    const unsigned asked = most(device, cudaDevAttrMaxSharedMemoryPerBlockOptin);
     Launches launches(device);
     launches.expect_accepted(2, 32, plain);
     launches.expect_refused(2, 32, plain + 1);

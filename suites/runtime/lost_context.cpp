@@ -16,23 +16,15 @@ namespace {
 /// A lost context can be confined to its process only where processes have contexts of their own
 /// and a second one is admitted.
 void require_shareable(const CudaInventory& devices) {
+  skip_if_exclusive(devices);
   for (const CudaDevice& device : devices) {
-    int mode = 0, shared = 0;
     guarded(device.subject(), [&] {
-      ensure(
-          CONFORMANCE_CALL(cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, device.ordinal)));
-      ensure(
-          CONFORMANCE_CALL(cudaDeviceGetAttribute(&shared, cudaDevAttrMpsEnabled, device.ordinal)));
-    });
-    if (mode != cudaComputeModeDefault) {
-      skip(fmt::format("GPU {} admits one process only (compute mode {})", device.ordinal, mode));
-    }
-    if (shared != 0) {
+      if (attribute(device, cudaDevAttrMpsEnabled) == 0) return;
       skip(
           fmt::format("GPU {} is shared through the Multi-Process Service, whose clients share "
                       "faults",
                       device.ordinal));
-    }
+    });
   }
 }
 

@@ -196,16 +196,7 @@ TEST_F(MemoryApi, RegisteredHostMemoryIsReachedByKernelsUntilItIsUnregistered) {
       "CUDA Runtime API, Memory Management: cudaHostRegister, cudaHostGetDevicePointer, "
       "cudaHostUnregister");
   const CudaInventory& devices = require(Devices{1});
-  for (const CudaDevice& device : devices) {
-    int supported = 0;
-    guarded(device.subject(), [&] {
-      ensure(CONFORMANCE_CALL(
-          cudaDeviceGetAttribute(&supported, cudaDevAttrHostRegisterSupported, device.ordinal)));
-    });
-    if (supported == 0) {
-      skip(fmt::format("GPU {} cannot register host memory", device.ordinal));
-    }
-  }
+  skip_without(devices, cudaDevAttrHostRegisterSupported, "registered host memory");
   for_each_device(devices, [](const CudaDevice& device) {
     const Subject subject = device.subject();
     Stream stream;
@@ -340,18 +331,6 @@ class Pool {
   std::unique_ptr<CUmemPoolHandle_st, Destroy> pool_;
 };
 
-/// The devices, if all of them have memory pools.
-void require_pools(const CudaInventory& devices) {
-  for (const CudaDevice& device : devices) {
-    int supported = 0;
-    guarded(device.subject(), [&] {
-      ensure(CONFORMANCE_CALL(
-          cudaDeviceGetAttribute(&supported, cudaDevAttrMemoryPoolsSupported, device.ordinal)));
-    });
-    if (supported == 0) skip(fmt::format("GPU {} has no memory pools", device.ordinal));
-  }
-}
-
 TEST_F(MemoryApi, MemoryOfAPoolKeepsItsContentUntilItsReleaseIsReached) {
   claim(
       "Memory released by cudaFreeAsync is not given to other streams before the release is "
@@ -360,7 +339,7 @@ TEST_F(MemoryApi, MemoryOfAPoolKeepsItsContentUntilItsReleaseIsReached) {
   constexpr std::size_t kWords = 4096;
   const CudaInventory& devices = require(Devices{1});
   if (launches_block()) skip(kLaunchesBlock);
-  require_pools(devices);
+  skip_without(devices, cudaDevAttrMemoryPoolsSupported, "memory pools");
   for_each_device(devices, [](const CudaDevice& device) {
     constexpr std::size_t kBytes = kWords * sizeof(std::uint64_t);
     const Pool pool(device);
@@ -402,7 +381,7 @@ TEST_F(MemoryApi, APoolCountsWhatItHoldsAndKeepsWhatItIsTold) {
       "CUDA C++ Programming Guide: Stream Ordered Memory Allocator; CUDA Runtime API: "
       "cudaMemPoolTrimTo, cudaMemPoolGetAttribute");
   const CudaInventory& devices = require(Devices{1});
-  require_pools(devices);
+  skip_without(devices, cudaDevAttrMemoryPoolsSupported, "memory pools");
   for_each_device(devices, [](const CudaDevice& device) {
     const std::size_t bytes = scaled_bytes(std::size_t{8} << 20, device.total_memory);
     const Pool pool(device);
