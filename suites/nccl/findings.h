@@ -55,4 +55,24 @@ inline constexpr FindingKind wrote_outside{
     "nccl.wrote-outside", Severity::driver, "An all-reduce wrote past the end of its result.",
     "Go back to the last NCCL that passed, and report it to NVIDIA."};
 
+inline constexpr FindingKind rank_died{
+    "nccl.rank-died", Severity::driver,
+    "A process that held a rank of a communicator ended before its work was done; the other ranks "
+    "had to be given up.",
+    "Read the end of its output in the finding and the kernel log for what ended it: a crash in a "
+    "library, a lack of memory, or a job's limit."};
+inline constexpr FindingKind wrong_wait{
+    "nccl.wrong-wait", Severity::driver,
+    "A communicator came up, or a collective ended, without a rank that never joined it.",
+    "Go back to the last NCCL that passed, and report it to NVIDIA."};
+inline constexpr FindingKind abort_failed{
+    "nccl.abort-failed", Severity::driver,
+    "After a rank failed, ncclCommAbort did not free the other ranks from waiting for it.",
+    "Check the kernel log for Xid messages; go back to the last NCCL and driver that passed."};
+inline constexpr FindingKind nothing_offered{
+    "nccl.nothing-offered", Severity::config,
+    "NCCL offers none of its algorithms and protocols for an all-reduce over these GPUs.",
+    "Look for NCCL_* variables in the environment and in /etc/nccl.conf that forbid them, and run "
+    "again with NCCL_DEBUG=INFO NCCL_DEBUG_SUBSYS=TUNING."};
+
 }  // namespace conformance::nccl

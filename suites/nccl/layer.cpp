@@ -2,16 +2,19 @@
 
 #include "fixtures/session.h"
 #include "suites/nccl/findings.h"
+#include "suites/nccl/steps.h"
 
 namespace conformance {
 
 Layer this_layer() {
-  static constexpr std::array<const FindingKind*, 11> findings{
+  static constexpr std::array findings{
       &nccl::version_mismatch, &nccl::wrong_communicator, &nccl::deadline_exceeded,
       &nccl::duplicate_gpu,    &nccl::shared_memory_full, &nccl::not_supported,
       &nccl::foreign_plugin,   &nccl::call_failed,        &nccl::wrong_element,
-      &nccl::input_changed,    &nccl::wrote_outside};
-  return {"nccl", findings};
+      &nccl::input_changed,    &nccl::wrote_outside,      &nccl::rank_died,
+      &nccl::wrong_wait,       &nccl::abort_failed,       &nccl::nothing_offered};
+  static constexpr std::array children{ChildTask{"be-a-rank", nccl::be_a_rank}};
+  return {"nccl", findings, children};
 }
 
 }  // namespace conformance

@@ -49,11 +49,14 @@ bool same_gpu_twice(const NcclClique& clique) {
   return static_cast<int>(uuids.size()) < clique.size();
 }
 
+}  // namespace
+
 Finding nccl_finding(const Status& status, const NcclClique& clique, const Subject& subject,
                      std::string_view what) {
   std::vector<std::string> blamed;
   for (const int rank : clique.blamed()) {
-    blamed.push_back(fmt::format("rank {} on {}", rank, clique.device(rank).subject().name));
+    blamed.push_back(
+        fmt::format("rank {} on {}", clique.rank(rank), clique.device(rank).subject().name));
   }
   const std::string ranks = fmt::format("{}", fmt::join(blamed, "; "));
   const std::string shared_memory = Session::current().settings().host_root + "/dev/shm";
@@ -91,8 +94,6 @@ Finding nccl_finding(const Status& status, const NcclClique& clique, const Subje
           fmt::format("{}: {}{}{}", what, status.describe(), ranks.empty() ? "" : "; ", ranks),
           evidence};
 }
-
-}  // namespace
 
 Ranks::Ranks(const CudaInventory& devices, std::size_t most) {
   demand(clique_.open(devices, kSetUpDeadline), fmt::format("setting up {} ranks", devices.size()));

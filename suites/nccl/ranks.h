@@ -52,6 +52,10 @@ class Ranks {
   std::vector<Buffers> buffers_;
 };
 
+/// What a failed call or wait of a clique stands for; `what` was being done.
+Finding nccl_finding(const Status& status, const NcclClique& clique, const Subject& subject,
+                     std::string_view what);
+
 /// "NCCL_DEBUG=INFO NCCL_P2P_DISABLE=1", or "none".
 std::string nccl_environment();
 

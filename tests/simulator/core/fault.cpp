@@ -1,6 +1,7 @@
 #include "tests/simulator/core/fault.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -113,6 +114,8 @@ Faults::Fault Faults::read(const nlohmann::json& json, const std::string& place)
     firing.delay_seconds = object.required<double>("seconds");
   } else if (effect == "hang") {
     firing.hang = true;
+  } else if (effect == "kill") {
+    // at() does it
   } else if (effect == "slow") {
     firing.slow = object.required<double>("factor");
     if (firing.slow <= 0) throw std::runtime_error(place + ".factor: must be positive");
@@ -156,21 +159,32 @@ void Faults::record(std::size_t number, const Fault& fault, const CallSite& site
   ::close(file);
 }
 
+bool Faults::is_meant(const Fault& fault, const CallSite& site) {
+  const std::string_view call = fault.call;
+  if (call != site.call) {
+    if (site.variant.empty() || call.size() != site.call.size() + 1 + site.variant.size() ||
+        !call.starts_with(site.call) || call[site.call.size()] != ':' ||
+        !call.ends_with(site.variant)) {
+      return false;
+    }
+  }
+  return (fault.device < 0 || fault.device == site.device) &&
+         (fault.peer < 0 || fault.peer == site.peer) &&
+         (fault.rank < 0 || fault.rank == site.rank) &&
+         (fault.error < 0 || fault.error == site.error);
+}
+
 Firing Faults::at(const CallSite& site) {
   Firing firing;
   if (faults_.empty()) return firing;
   const std::lock_guard lock(mutex_);
   for (std::size_t i = 0; i < faults_.size(); ++i) {
     Fault& fault = faults_[i];
-    if (fault.call != site.call || (fault.device >= 0 && fault.device != site.device) ||
-        (fault.peer >= 0 && fault.peer != site.peer) ||
-        (fault.rank >= 0 && fault.rank != site.rank) ||
-        (fault.error >= 0 && fault.error != site.error)) {
-      continue;
-    }
+    if (!is_meant(fault, site)) continue;
     ++fault.seen;
     if (fault.seen < fault.first || fault.seen > fault.last) continue;
     record(i, fault, site);
+    if (fault.effect == "kill") ::kill(::getpid(), SIGKILL);
     merge(firing, fault.firing);
   }
   return firing;

@@ -19,6 +19,8 @@ struct CallSite {
   int peer = -1;          ///< the other GPU of a pair; a copy's target
   int rank = -1;          ///< of a NCCL communicator
   int error = -1;         ///< the code that the call is asked about
+  /// Which kind of such a call it is; a fault may ask for "<call>:<variant>". Empty if none.
+  std::string_view variant = {};
 };
 
 /// A change to what an operation wrote.
@@ -70,6 +72,7 @@ class Faults {
     std::int64_t seen = 0;
   };
   static Fault read(const nlohmann::json& json, const std::string& place);
+  static bool is_meant(const Fault& fault, const CallSite& site);
   void record(std::size_t number, const Fault& fault, const CallSite& site) const;
 
   mutable std::mutex mutex_;

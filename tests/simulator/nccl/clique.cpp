@@ -282,6 +282,26 @@ ncclResult_t Membership::state(std::string& message) {
   return ncclSuccess;
 }
 
+bool Membership::spans_processes() const {
+  const Lock lock(shared());
+  return std::ranges::any_of(shared().ranks, [](const Shared::Rank& one) {
+    return one.joined && one.process != ::getpid();
+  });
+}
+
+bool Membership::has_nvlink() const {
+  const Machine& machine = World::get().machine();
+  for (int from = 0; from < size_; ++from) {
+    for (int to = 0; to < size_; ++to) {
+      const auto gpu = [this](int rank) {
+        return shared().ranks[static_cast<std::size_t>(rank)].device;
+      };
+      if (from != to && machine.link(gpu(from), gpu(to)).kind != Link::Kind::nvlink) return false;
+    }
+  }
+  return true;
+}
+
 /// True when the condition holds; false when this rank aborts before.
 template <typename Condition>
 bool Membership::wait(Lock& lock, Condition condition) {

@@ -55,6 +55,10 @@ class Membership {
   void wait_for_all();
   /// ncclInProgress until all ranks have joined; `message` gets that of an error.
   ncclResult_t state(std::string& message);
+  /// Whether ranks that have joined are in more than one process.
+  bool spans_processes() const;
+  /// Whether every two of the ranks are joined by NVLink; all must have joined.
+  bool has_nvlink() const;
   /// Takes part, once all others do; called in stream order. The rank that comes last does the work
   /// for all.
   Outcome run(const AllReduce& call, const Firing& firing);

@@ -1,12 +1,17 @@
 // NCCL as far as the suites call it: communicators over the GPUs of a host, and the all-reduce.
 
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 #include <nccl.h>
 
@@ -23,6 +28,13 @@ struct Communicator {
   std::uint64_t collectives = 0;
   CompletionPtr last;
   bool finalized = false;
+  std::string algorithm, protocol;  ///< that it is to use, if that is forced
+
+  /// What a fault can tell its calls by from those of others.
+  std::string variant() const {
+    if (!algorithm.empty()) return algorithm + '/' + protocol;
+    return ranks->spans_processes() ? "processes" : "";
+  }
 };
 
 struct Registry {
@@ -61,9 +73,21 @@ Group& group() {
   return one;
 }
 
+/// Reads a variable as NCCL does when a communicator is made, and says so if it was asked to.
+std::string forced(const char* name) {
+  const char* const value = std::getenv(name);
+  if (value == nullptr) return "";
+  const char* const debug = std::getenv("NCCL_DEBUG");
+  if (debug != nullptr && std::string_view(debug) == "INFO") {
+    std::printf("simulated:%d NCCL INFO %s set by environment to %s\n", ::getpid(), name, value);
+  }
+  return value;
+}
+
 /// Faults at a call, and what they make of it; `proceed` is false if the call ends here.
-ncclResult_t meet_faults(const char* name, int rank, int device, bool& proceed) {
-  const Firing firing = World::get().faults().at({name, device, -1, rank});
+ncclResult_t meet_faults(const char* name, int rank, int device, bool& proceed,
+                         const std::string& variant = "") {
+  const Firing firing = World::get().faults().at({name, device, -1, rank, -1, variant});
   obstruct(firing);
   proceed = !firing.code;
   if (proceed) return ncclSuccess;
@@ -111,6 +135,8 @@ ncclResult_t open(ncclComm_t* handle, int size, const ncclUniqueId& id, int rank
   made->size = size;
   made->device = device->index();
   made->blocking = blocking;
+  made->algorithm = forced("NCCL_ALGO");
+  made->protocol = forced("NCCL_PROTO");
   *handle = reinterpret_cast<ncclComm_t>(made.get());
   {
     const std::lock_guard lock(registry().mutex);
@@ -215,7 +241,8 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t handle, ncclResult_t* state) {
   const auto one = find(handle);
   if (!one || state == nullptr) return ncclInvalidArgument;
   bool proceed = true;
-  const ncclResult_t faulty = meet_faults("ncclCommGetAsyncError", one->rank, one->device, proceed);
+  const ncclResult_t faulty =
+      meet_faults("ncclCommGetAsyncError", one->rank, one->device, proceed, one->variant());
   *state = proceed ? state_of(*one) : faulty;
   return ncclSuccess;
 }
@@ -257,9 +284,17 @@ ncclResult_t ncclAllReduce(const void* input, void* output, size_t count, ncclDa
     return fail(ncclInvalidArgument, "a buffer is not memory of the communicator's GPU");
   }
   const auto enqueue = [=]() -> ncclResult_t {
-    const Firing firing = World::get().faults().at({"ncclAllReduce", one->device, -1, one->rank});
+    const std::string variant = one->variant();
+    const Firing firing =
+        World::get().faults().at({"ncclAllReduce", one->device, -1, one->rank, -1, variant});
     if (firing.code) {
       return fail(static_cast<ncclResult_t>(*firing.code), firing.text.value_or(""));
+    }
+    if (one->protocol == "LL128" && one->size > 1 && !one->ranks->has_nvlink()) {
+      return fail(ncclInvalidUsage,
+                  "Error : no algorithm/protocol available for function AllReduce. NCCL_ALGO was "
+                  "set to " +
+                      one->algorithm + ". NCCL_PROTO was set to LL128.");
     }
     if (count == 0) return ncclSuccess;
     const StreamPtr stream = find_stream(stream_handle);
@@ -300,6 +335,9 @@ ncclResult_t ncclCommDestroy(ncclComm_t handle) {
 ncclResult_t ncclCommAbort(ncclComm_t handle) {
   const auto one = find(handle);
   if (!one) return ncclInvalidArgument;
+  bool proceed = true;
+  const ncclResult_t faulty = meet_faults("ncclCommAbort", one->rank, one->device, proceed);
+  if (!proceed) return faulty;
   one->ranks->abort();
   return ncclCommDestroy(handle);
 }

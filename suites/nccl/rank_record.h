@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "fixtures/finding.h"
+
+namespace conformance::nccl {
+
+/// What a rank in another process has said about one step, by the journal of its session.
+struct StepRecord {
+  bool started = false, ended = false;
+  std::string doing;  ///< the last thing it was at
+  bool offered = true;
+  std::vector<Finding> findings;
+  std::vector<std::pair<std::uint64_t, std::string>> verified;
+  /// The lines between the records: NCCL's own words.
+  std::string output;
+};
+
+/// Reads a journal, among whose records there may be other lines; one record for each of `steps`.
+/// What cannot be understood is left out.
+std::vector<StepRecord> read_rank(std::string_view journal, std::size_t steps);
+
+/// Makes what a rank found and verified that of the test in hand. What it says of its GPU is said
+/// of `device`, which may have another number here than there.
+void take_over(const StepRecord& record, const Subject& device);
+
+}  // namespace conformance::nccl

@@ -1,0 +1,272 @@
+#include "suites/nccl/steps.h"
+
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "fixtures/deadline.h"
+#include "fixtures/gpu_test.h"
+#include "fixtures/handle_text.h"
+#include "suites/nccl/findings.h"
+#include "suites/nccl/ranks.h"
+#include "suites/nccl/sums.h"
+
+namespace conformance::nccl {
+namespace {
+
+/// How long ranks wait for one that is known not to come.
+constexpr std::chrono::milliseconds kPatience{300};
+
+/// One element; not divisible by any number of ranks; enough for every channel of NCCL.
+constexpr std::array<std::size_t, 3> kCounts{1, 1003, 100'003};
+
+void doing(const std::string& what) { fact("rank.doing", what); }
+
+/// Sets a variable, if it is to have a value, and takes it away again.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(value.empty() ? nullptr : name) {
+    if (name_ != nullptr) ::setenv(name_, value.c_str(), 1);
+  }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+  ~Variable() {
+    if (name_ != nullptr) ::unsetenv(name_);
+  }
+
+ private:
+  const char* name_;
+};
+
+class Rank {
+ public:
+  Rank(const Step& step, const CudaDevice& device, int rank)
+      : step_(step), device_(device), rank_(rank) {}
+
+  void run() {
+    const Variable algorithm("NCCL_ALGO", step_.algorithm);
+    const Variable protocol("NCCL_PROTO", step_.protocol);
+    if (step_.kind == Step::Kind::late) {
+      if (rank_ < step_.ranks - 1) give_up_on_the_late_one();
+      return;
+    }
+    const Status opened = open(kSetUpDeadline);
+    if (is_not_offered(opened)) return;
+    demand(opened, "setting up");
+    Sums sums(clique_, kCounts.back());
+    for (const std::size_t count : kCounts) {
+      if (!sum(sums, count)) return;
+    }
+    if (step_.kind != Step::Kind::sums) lose_the_last(sums);
+    if (!right_) throw TestEnded();
+  }
+
+ private:
+  Status open(std::chrono::milliseconds deadline) {
+    doing(fmt::format("joining {} ranks", step_.ranks));
+    return clique_.open({device_}, {step_.id, rank_, step_.ranks}, deadline);
+  }
+
+  /// False if NCCL does not offer what is forced.
+  bool sum(Sums& sums, std::size_t count) {
+    const std::string what = fmt::format("all-reduce of {} floats", count);
+    doing("launching an " + what);
+    const Status launched = sums.launch(count);
+    if (is_not_offered(launched)) return false;
+    demand(launched, "launching an " + what);
+    doing("waiting for an " + what);
+    const Status done = sums.wait(kDeadline);
+    if (is_not_offered(done)) return false;
+    demand(done, what);
+    right_ = sums.verify(count, step_.name()) && right_;
+    return true;
+  }
+
+  /// The last rank stays away from a sum, which the others give up.
+  void lose_the_last(Sums& sums) {
+    if (rank_ < step_.ranks - 1) {
+      give_up_on_a_sum(sums);
+    } else if (step_.kind == Step::Kind::die) {
+      ::raise(SIGKILL);
+    } else {
+      // Until the others have given up, and longer: this rank's own end would be an error to them.
+      std::this_thread::sleep_for(2 * deadline_of(kPatience));
+      give_up();
+    }
+  }
+
+  void give_up_on_the_late_one() {
+    const Status status = open(kPatience);
+    if (status.ok()) {
+      fail_and_end(
+          Finding(wrong_wait, device_.subject(),
+                  fmt::format("rank {} has a communicator of {} ranks, of which one never joined",
+                              rank_, step_.ranks)));
+    }
+    verified(1, "ranks that gave up");
+    give_up();
+  }
+
+  void give_up_on_a_sum(Sums& sums) {
+    constexpr std::size_t kCount = kCounts.back();
+    doing(fmt::format("waiting for an all-reduce of {} floats without rank {}", kCount,
+                      step_.ranks - 1));
+    Status status = sums.launch(kCount);
+    if (status.ok()) status = sums.wait(kPatience);
+    if (status.ok()) {
+      fail_and_end(Finding(wrong_wait, device_.subject(),
+                           fmt::format("an all-reduce of {} floats ended on rank {} of {} though "
+                                       "rank {} did not join it",
+                                       kCount, rank_, step_.ranks, step_.ranks - 1)));
+    }
+    verified(1, "ranks that gave up");
+    give_up();
+    // Whatever ran is over: the stream is empty, the GPU is well.
+    synchronize(clique_.stream(0), device_.subject());
+  }
+
+  void give_up() {
+    doing("ncclCommAbort");
+    if (clique_.abort()) return;
+    Session::current().abandon(
+        Finding(abort_failed, device_.subject(),
+                fmt::format("ncclCommAbort of rank {} of {} did not return in time ({})", rank_,
+                            step_.ranks, step_.name())));
+  }
+
+  bool is_not_offered(const Status& status) {
+    if (step_.algorithm.empty() || status.api() != "nccl" || status.ok() ||
+        status.message().find("no algorithm/protocol available") == std::string::npos) {
+      return false;
+    }
+    fact("rank.offered", false);
+    give_up();
+    return true;
+  }
+
+  void demand(const Status& status, const std::string& what) {
+    if (status.ok()) return;
+    Finding finding =
+        nccl_finding(status, clique_, device_.subject(),
+                     fmt::format("rank {} of {}, {}: {}", rank_, step_.ranks, step_.name(), what));
+    clique_.abort();
+    // With a rank that hangs neither its GPU nor the process's other work can be trusted.
+    if (is_deadline_exceeded(status)) Session::current().abandon(finding);
+    fail_and_end(finding, status.where());
+  }
+
+  const Step& step_;
+  const CudaDevice& device_;
+  int rank_;
+  NcclClique clique_;
+  bool right_ = true;
+};
+
+constexpr std::array<std::pair<Step::Kind, std::string_view>, 4> kKinds{
+    std::pair{Step::Kind::sums, "sums"}, std::pair{Step::Kind::stall, "stall"},
+    std::pair{Step::Kind::late, "late"}, std::pair{Step::Kind::die, "die"}};
+
+}  // namespace
+
+std::string Step::name() const {
+  switch (kind) {
+    case Kind::stall:
+      return "a rank that stalls";
+    case Kind::late:
+      return "a rank that never joins";
+    case Kind::die:
+      return "a rank that is killed";
+    case Kind::sums:
+      break;
+  }
+  if (algorithm.empty()) return fmt::format("{} ranks", ranks);
+  return fmt::format("NCCL_ALGO={} NCCL_PROTO={}", algorithm, protocol);
+}
+
+std::string step_text(const Step& step) {
+  std::string_view kind;
+  for (const auto& [one, name] : kKinds) {
+    if (one == step.kind) kind = name;
+  }
+  return fmt::format("{} {} {} {} {}", kind, step.ranks, handle_text(step.id), step.algorithm,
+                     step.protocol);
+}
+
+std::optional<Step> parse_step(const std::string& text) {
+  Step step;
+  std::string kind, id;
+  std::istringstream words(text);
+  if (!(words >> kind >> step.ranks >> id)) return std::nullopt;
+  words >> step.algorithm >> step.protocol;
+  const auto parsed = parse_handle<ncclUniqueId>(id);
+  if (!parsed) return std::nullopt;
+  step.id = *parsed;
+  for (const auto& [one, name] : kKinds) {
+    if (name != kind) continue;
+    step.kind = one;
+    return step;
+  }
+  return std::nullopt;
+}
+
+void take_part(const Step& step, const CudaDevice& device, int rank) {
+  Rank(step, device, rank).run();
+}
+
+std::vector<std::string> rank_arguments(int rank, std::span<const Step> steps) {
+  const Settings& settings = Session::current().settings();
+  std::vector<std::string> arguments{std::to_string(settings.seed),
+                                     settings.simulated ? "simulated" : "real",
+                                     "root=" + settings.host_root, std::to_string(rank)};
+  for (const Step& step : steps) arguments.push_back(step_text(step));
+  return arguments;
+}
+
+int be_a_rank(std::span<const std::string> arguments) {
+  // NCCL may write to stdout, too: whole lines, between those of the journal.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  Settings settings;
+  settings.seed = std::strtoull(arguments[0].c_str(), nullptr, 10);
+  settings.simulated = arguments[1] == "simulated";
+  settings.host_root = arguments[2].substr(std::string_view("root=").size());
+  settings.journal = "/dev/stdout";
+  const int rank = std::stoi(arguments[3]);
+  Session& session = Session::start(settings, this_layer(), "");
+  CudaInventory devices;
+  int code = kExitPassed;
+  for (std::size_t i = 4; i < arguments.size(); ++i) {
+    const std::optional<Step> step = parse_step(arguments[i]);
+    if (!step) throw std::runtime_error("no step: " + arguments[i]);
+    if (rank >= step->ranks) continue;
+    session.begin_test("Rank", std::to_string(i - 4));
+    bool failed = false;
+    try {
+      guarded(host_subject(), [&] {
+        doing("starting CUDA");
+        if (devices.empty()) ensure(read_cuda_inventory(devices));
+        if (devices.empty()) {
+          fail_and_end(Finding(finding::no_devices, host_subject(),
+                               fmt::format("the process of rank {} sees no GPU", rank)));
+        }
+        take_part(*step, devices[0], rank);
+      });
+    } catch (const TestEnded&) {
+      failed = true;
+      code = kExitFailed;
+    }
+    session.end_test(false, failed);
+  }
+  session.end_process(code);
+  return code;
+}
+
+}  // namespace conformance::nccl
