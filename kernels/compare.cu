@@ -42,4 +42,11 @@ cudaError_t check_around_matrix(const void* buffer, Element element, const Matri
   return cudaGetLastError();
 }
 
+cudaError_t hash_words(const void* words, std::size_t count, unsigned long long* hash,
+                       cudaStream_t stream) {
+  hash_words_kernel<<<blocks_for(count), kThreads, 0, stream>>>(
+      static_cast<const std::uint64_t*>(words), count, hash);
+  return cudaGetLastError();
+}
+
 }  // namespace conformance::kernels

@@ -26,4 +26,9 @@ cudaError_t check_around_matrix(const void* buffer, Element element, const Matri
                                 unsigned stored_columns, unsigned char expected, Mismatch* mismatch,
                                 cudaStream_t stream);
 
+/// Adds to *hash, device memory that starts as 0, a number that two memories of `count` words share
+/// only if they hold the same, but for a chance of 2^-64. Words are aligned to 8 bytes.
+cudaError_t hash_words(const void* words, std::size_t count, unsigned long long* hash,
+                       cudaStream_t stream);
+
 }  // namespace conformance::kernels

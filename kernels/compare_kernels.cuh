@@ -2,6 +2,7 @@
 
 #include "kernels/compare.h"
 #include "kernels/grid.cuh"
+#include "kernels/mix.h"
 
 namespace conformance::kernels {
 
@@ -44,6 +45,15 @@ __global__ void check_around_matrix_kernel(const unsigned char* buffer, unsigned
     }
     if (!same) note_mismatch(mismatch, i);
   }
+}
+
+__global__ void hash_words_kernel(const std::uint64_t* words, std::size_t count,
+                                  unsigned long long* hash) {
+  // A sum, so that the order in which threads come does not matter; each word is mixed with its
+  // place first, so that neither two changes nor two words that change places cancel out.
+  unsigned long long sum = 0;
+  for (std::size_t i = grid_index(); i < count; i += grid_stride()) sum += mix(words[i] ^ mix(i));
+  atomicAdd(hash, sum);
 }
 
 }  // namespace conformance::kernels

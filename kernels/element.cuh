@@ -2,10 +2,24 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include "kernels/random_fill.h"
 
 namespace conformance::kernels {
+
+inline __host__ __device__ double load_fp8(const void* matrix, std::size_t index,
+                                           __nv_fp8_interpretation_t kind) {
+  const auto bits = static_cast<const __nv_fp8_storage_t*>(matrix)[index];
+  return __half2float(__half(__nv_cvt_fp8_to_halfraw(bits, kind)));
+}
+inline __device__ void store_fp8(void* matrix, std::size_t index, __nv_fp8_interpretation_t kind,
+                                 double value) {
+  static_cast<__nv_fp8_storage_t*>(matrix)[index] =
+      __nv_cvt_float_to_fp8(static_cast<float>(value), __NV_NOSAT, kind);
+}
+
+// Of complex matrices these see the parts: twice as many elements of type part_of().
 
 inline __host__ __device__ double load_element(const void* matrix, std::size_t index,
                                                Element element) {
@@ -18,6 +32,17 @@ inline __host__ __device__ double load_element(const void* matrix, std::size_t i
       return __half2float(static_cast<const __half*>(matrix)[index]);
     case Element::bf16:
       return __bfloat162float(static_cast<const __nv_bfloat16*>(matrix)[index]);
+    case Element::e4m3:
+      return load_fp8(matrix, index, __NV_E4M3);
+    case Element::e5m2:
+      return load_fp8(matrix, index, __NV_E5M2);
+    case Element::int8:
+      return static_cast<const std::int8_t*>(matrix)[index];
+    case Element::int32:
+      return static_cast<const std::int32_t*>(matrix)[index];
+    case Element::complex_fp64:
+    case Element::complex_fp32:
+      break;
   }
   return 0;
 }
@@ -38,6 +63,21 @@ inline __device__ void store_element(void* matrix, std::size_t index, Element el
       break;
     case Element::bf16:
       static_cast<__nv_bfloat16*>(matrix)[index] = __float2bfloat16(static_cast<float>(value));
+      break;
+    case Element::e4m3:
+      store_fp8(matrix, index, __NV_E4M3, value);
+      break;
+    case Element::e5m2:
+      store_fp8(matrix, index, __NV_E5M2, value);
+      break;
+    case Element::int8:
+      static_cast<std::int8_t*>(matrix)[index] = static_cast<std::int8_t>(value);
+      break;
+    case Element::int32:
+      static_cast<std::int32_t*>(matrix)[index] = static_cast<std::int32_t>(value);
+      break;
+    case Element::complex_fp64:
+    case Element::complex_fp32:
       break;
   }
 }

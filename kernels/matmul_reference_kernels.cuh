@@ -27,17 +27,37 @@ __host__ __device__ constexpr unsigned tiles_along(unsigned length) {
 #define CONFORMANCE_UNROLL
 #endif
 
-inline __device__ void operand(const MatrixValues& values, unsigned row, unsigned column,
-                               std::int32_t& out) {
-  out = static_cast<std::int32_t>(matrix_integer(values, row, column));
+inline __device__ void operand(const Factor& factor, std::int32_t& out) {
+  out = static_cast<std::int32_t>(integer_of(factor));
 }
-inline __device__ void operand(const MatrixValues& values, unsigned row, unsigned column,
-                               double& out) {
-  out = matrix_value(values, row, column);
-}
+inline __device__ void operand(const Factor& factor, double& out) { out = value_of(factor); }
 
 inline __device__ std::int32_t magnitude(std::int32_t value) { return value < 0 ? -value : value; }
 inline __device__ double magnitude(double value) { return value < 0 ? -value : value; }
+
+/// The sum of a reference, the type of its operands, and that of Σ|a·b|.
+template <typename Sum>
+struct Arithmetic {
+  using Operand = double;
+  using Absolute = double;
+};
+template <>
+struct Arithmetic<std::int64_t> {
+  using Operand = std::int32_t;
+  using Absolute = std::int64_t;
+};
+
+inline __device__ void add_product(std::int64_t& sum, std::int32_t a, std::int32_t b) {
+  sum += static_cast<std::int64_t>(a) * b;
+}
+inline __device__ void add_product(double& sum, double a, double b) { sum += a * b; }
+
+inline __device__ double distance(double found, double sum) { return magnitude(found - sum); }
+inline __device__ double distance(double found, const DoubleDouble& sum) {
+  return magnitude((found - sum.high) - sum.low);
+}
+inline __device__ double rounded(double sum) { return sum; }
+inline __device__ double rounded(const DoubleDouble& sum) { return sum.high; }
 
 /// Where the tile of the running block begins in the product.
 struct Tile {
@@ -52,13 +72,14 @@ inline __device__ Tile tile_of_block(const Product& operands) {
 template <typename Sum>
 struct TileSums {
   Sum dot[kEach][kEach];
-  Sum absolute[kEach][kEach];
+  typename Arithmetic<Sum>::Absolute absolute[kEach][kEach];
 };
 
 /// Every thread of the block must call this.
-template <typename Operand, typename Sum>
+template <typename Sum>
 inline __device__ void multiply_tile(const Product& operands, const Tile& tile,
                                      TileSums<Sum>& sums) {
+  using Operand = typename Arithmetic<Sum>::Operand;
   __shared__ Operand left[kDepth][kTile];
   __shared__ Operand right[kDepth][kTile];
   const unsigned x = threadIdx.x % kSide;
@@ -67,20 +88,21 @@ inline __device__ void multiply_tile(const Product& operands, const Tile& tile,
   for (unsigned i = 0; i < kEach; ++i) {
     CONFORMANCE_UNROLL
     for (unsigned j = 0; j < kEach; ++j) {
-      sums.dot[i][j] = 0;
+      sums.dot[i][j] = Sum{};
       sums.absolute[i][j] = 0;
     }
   }
-  for (unsigned begin = 0; begin < operands.k; begin += kDepth) {
+  const unsigned deep = real_depth(operands);
+  for (unsigned begin = 0; begin < deep; begin += kDepth) {
     for (unsigned i = threadIdx.x; i < kDepth * kTile; i += blockDim.x) {
       const unsigned depth = i / kTile;
       const unsigned along = i % kTile;
       Operand a = 0;
       Operand b = 0;
       // Past k the slices are zero; past m and n lie elements that nobody compares.
-      if (begin + depth < operands.k) {
-        operand(operands.a, tile.row + along, begin + depth, a);
-        operand(operands.b, begin + depth, tile.column + along, b);
+      if (begin + depth < deep) {
+        operand(left_factor(operands, tile.row + along, begin + depth), a);
+        operand(right_factor(operands, begin + depth, tile.column + along), b);
       }
       left[depth][along] = a;
       right[depth][along] = b;
@@ -98,8 +120,8 @@ inline __device__ void multiply_tile(const Product& operands, const Tile& tile,
       for (unsigned i = 0; i < kEach; ++i) {
         CONFORMANCE_UNROLL
         for (unsigned j = 0; j < kEach; ++j) {
-          sums.dot[i][j] += static_cast<Sum>(a[i]) * b[j];
-          sums.absolute[i][j] += static_cast<Sum>(magnitude(a[i])) * magnitude(b[j]);
+          add_product(sums.dot[i][j], a[i], b[j]);
+          add_product(sums.absolute[i][j], magnitude(a[i]), magnitude(b[j]));
         }
       }
     }
@@ -113,15 +135,17 @@ template <typename Sum, typename Work>
 inline __device__ void for_each_element(const void* product, Element element, unsigned leading,
                                         const Product& operands, const Tile& tile,
                                         const TileSums<Sum>& sums, const Work& work) {
+  const unsigned parts = operands.complex ? 2 : 1;
+  const Element part = part_of(element);
   CONFORMANCE_UNROLL
   for (unsigned j = 0; j < kEach; ++j) {
     const unsigned column = tile.column + threadIdx.x / kSide + kSide * j;
     CONFORMANCE_UNROLL
     for (unsigned i = 0; i < kEach; ++i) {
       const unsigned row = tile.row + threadIdx.x % kSide + kSide * i;
-      if (row >= operands.m || column >= operands.n) continue;
-      const double found =
-          load_element(product, static_cast<std::size_t>(column) * leading + row, element);
+      if (row >= operands.m || column >= real_columns(operands)) continue;
+      const std::size_t at = static_cast<std::size_t>(column / parts) * leading + row;
+      const double found = load_element(product, at * parts + column % parts, part);
       work(row, column, found, sums.dot[i][j], sums.absolute[i][j]);
     }
   }
@@ -138,12 +162,13 @@ __global__ void check_exact_product_kernel(const void* product, Element element,
                                            ProductCheck* check) {
   const Tile tile = tile_of_block(operands);
   TileSums<std::int64_t> sums;
-  multiply_tile<std::int32_t>(operands, tile, sums);
+  multiply_tile(operands, tile, sums);
   for_each_element(
       product, element, leading, operands, tile, sums,
       [&](unsigned row, unsigned column, double found, std::int64_t dot, std::int64_t absolute) {
         const std::int64_t start =
-            operands.beta == 0 ? 0 : operands.beta * matrix_integer(operands.c, row, column);
+            operands.beta == 0 ? 0
+                               : operands.beta * integer_of(start_factor(operands, row, column));
         const std::int64_t expected = operands.alpha * dot + start;
         const std::int64_t most =
             (operands.alpha < 0 ? -operands.alpha : operands.alpha) * absolute +
@@ -154,21 +179,23 @@ __global__ void check_exact_product_kernel(const void* product, Element element,
       });
 }
 
+template <typename Sum>
 __global__ void check_bounded_product_kernel(const void* product, Element element, unsigned leading,
                                              Product operands, ErrorBound bound,
                                              ProductCheck* check) {
   const Tile tile = tile_of_block(operands);
-  TileSums<double> sums;
-  multiply_tile<double>(operands, tile, sums);
+  TileSums<Sum> sums;
+  multiply_tile(operands, tile, sums);
   double worst = 0;
-  for_each_element(product, element, leading, operands, tile, sums,
-                   [&](unsigned row, unsigned column, double found, double dot, double absolute) {
-                     const double error = magnitude(found - dot);
-                     const double allowed = bound_for(bound, dot, absolute);
-                     // Written so that a NaN is wrong.
-                     if (!(error <= allowed)) note_wrong(check, operands, row, column);
-                     if (error / allowed > worst) worst = error / allowed;
-                   });
+  for_each_element(
+      product, element, leading, operands, tile, sums,
+      [&](unsigned row, unsigned column, double found, const Sum& dot, double absolute) {
+        const double error = distance(found, dot);
+        const double allowed = bound_for(bound, rounded(dot), absolute);
+        // Written so that a NaN is wrong.
+        if (!(error <= allowed)) note_wrong(check, operands, row, column);
+        if (error / allowed > worst) worst = error / allowed;
+      });
   // Doubles that are not negative are in the order of their bits.
   unsigned long long bits = 0;
   std::memcpy(&bits, &worst, sizeof(bits));

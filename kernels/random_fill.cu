@@ -11,6 +11,8 @@ cudaError_t fill_matrix(void* target, Element element, const MatrixLayout& layou
   return cudaGetLastError();
 }
 
-double element_value(const void* bytes, Element element) { return load_element(bytes, 0, element); }
+double element_value(const void* bytes, Element element) {
+  return load_element(bytes, 0, part_of(element));
+}
 
 }  // namespace conformance::kernels

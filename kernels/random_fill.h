@@ -9,10 +9,46 @@
 
 namespace conformance::kernels {
 
-/// How a matrix stores an element.
-enum class Element : int { fp64, fp32, fp16, bf16 };
+/// How a matrix stores an element. A complex one is two numbers, the real part first.
+enum class Element : int {
+  fp64,
+  fp32,
+  fp16,
+  bf16,
+  e4m3,
+  e5m2,
+  int8,
+  int32,
+  complex_fp64,
+  complex_fp32
+};
 constexpr std::size_t bytes_of(Element element) {
-  return element == Element::fp64 ? 8 : (element == Element::fp32 ? 4 : 2);
+  switch (element) {
+    case Element::complex_fp64:
+      return 16;
+    case Element::fp64:
+    case Element::complex_fp32:
+      return 8;
+    case Element::fp32:
+    case Element::int32:
+      return 4;
+    case Element::fp16:
+    case Element::bf16:
+      return 2;
+    case Element::e4m3:
+    case Element::e5m2:
+    case Element::int8:
+      return 1;
+  }
+  return 0;
+}
+__host__ __device__ constexpr bool is_complex(Element element) {
+  return element == Element::complex_fp64 || element == Element::complex_fp32;
+}
+/// The type of an element's parts; of one that is not complex, its own.
+__host__ __device__ constexpr Element part_of(Element element) {
+  if (element == Element::complex_fp64) return Element::fp64;
+  return element == Element::complex_fp32 ? Element::fp32 : element;
 }
 
 /// A random matrix as a function of row and column, so that a reference can be computed without
@@ -28,6 +64,10 @@ struct MatrixValues {
 constexpr MatrixValues random_matrix(std::uint64_t seed, std::uint64_t which, int bits, int in_1024,
                                      double unit) {
   return {mix(mix(seed) + which), bits, in_1024, unit};
+}
+/// The imaginary parts of a complex matrix whose real parts are `values`.
+__host__ __device__ constexpr MatrixValues imaginary(const MatrixValues& values) {
+  return {mix(~values.seed), values.bits, values.in_1024, values.unit};
 }
 
 /// The integer of element (row, column): uniform in magnitude, with a random sign.
@@ -47,9 +87,10 @@ __host__ __device__ constexpr double matrix_value(const MatrixValues& values, un
 
 /// Where a matrix lies: column-major, as BLAS has it.
 struct MatrixLayout {
-  unsigned rows, columns;  ///< of the matrix that takes part in the product
-  unsigned leading;        ///< elements from one stored column to the next
-  bool transposed;         ///< its transpose is what is stored
+  unsigned rows, columns;   ///< of the matrix that takes part in the product
+  unsigned leading;         ///< elements from one stored column to the next
+  bool transposed;          ///< its transpose is what is stored
+  bool conjugated = false;  ///< and of that the complex conjugate
 };
 /// Elements that a matrix spans in memory.
 constexpr std::size_t elements_of(const MatrixLayout& layout) {
@@ -62,7 +103,7 @@ constexpr std::size_t elements_of(const MatrixLayout& layout) {
 cudaError_t fill_matrix(void* target, Element element, const MatrixLayout& layout,
                         const MatrixValues& values, cudaStream_t stream);
 
-/// The value of an element whose bytes were copied to the host.
+/// The value of an element, or of a part of a complex one, whose bytes were copied to the host.
 double element_value(const void* bytes, Element element);
 
 }  // namespace conformance::kernels

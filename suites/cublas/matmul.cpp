@@ -1,14 +1,17 @@
 #include "suites/cublas/matmul.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <iterator>
+#include <cstring>
+#include <stdexcept>
 
 #include <dlfcn.h>
 
+#include <cuda_fp16.h>
 #include <fmt/format.h>
 
 #include "suites/cublas/findings.h"
+#include "suites/cublas/lt_matmul.h"
 
 namespace conformance::cublas {
 
@@ -16,7 +19,6 @@ using kernels::Element;
 
 const Precision fp64{.name = "fp64",
                      .element = Element::fp64,
-                     .type = CUDA_R_64F,
                      .compute = CUBLAS_COMPUTE_64F,
                      .integer_bits = 19,
                      .exact_limit = std::int64_t{1} << 53,
@@ -24,7 +26,6 @@ const Precision fp64{.name = "fp64",
                      .accumulator = 0x1p-53};
 const Precision fp32{.name = "fp32",
                      .element = Element::fp32,
-                     .type = CUDA_R_32F,
                      .compute = CUBLAS_COMPUTE_32F,
                      .integer_bits = 5,
                      .exact_limit = std::int64_t{1} << 24,
@@ -32,16 +33,14 @@ const Precision fp32{.name = "fp32",
                      .accumulator = 0x1p-24};
 const Precision tf32{.name = "tf32",
                      .element = Element::fp32,
-                     .type = CUDA_R_32F,
                      .compute = CUBLAS_COMPUTE_32F_FAST_TF32,
-                     .compute_capability = 8,
+                     .compute_capability = 80,
                      .integer_bits = 5,
                      .exact_limit = std::int64_t{1} << 24,
                      .significand_bits = 11,
                      .accumulator = 0x1p-22};
 const Precision fp16{.name = "fp16",
                      .element = Element::fp16,
-                     .type = CUDA_R_16F,
                      .compute = CUBLAS_COMPUTE_32F,
                      .integer_bits = 2,
                      .exact_limit = std::int64_t{1} << 11,
@@ -51,21 +50,167 @@ const Precision fp16{.name = "fp16",
                      .output_smallest = 0x1p-25};
 const Precision bf16{.name = "bf16",
                      .element = Element::bf16,
-                     .type = CUDA_R_16BF,
                      .compute = CUBLAS_COMPUTE_32F,
-                     .compute_capability = 8,
+                     .compute_capability = 80,
                      .integer_bits = 1,
                      .exact_limit = std::int64_t{1} << 8,
                      .significand_bits = 8,
                      .accumulator = 0x1p-22,
                      .output = 0x1p-8,
                      .output_smallest = 0x1p-134};
+const Precision fp16_sums{.name = "fp16-sums",
+                          .element = Element::fp16,
+                          .compute = CUBLAS_COMPUTE_16F,
+                          .compute_capability = 53,
+                          .integer_bits = 2,
+                          .exact_limit = std::int64_t{1} << 11,
+                          .significand_bits = 11,
+                          .accumulator = 0x1p-10,
+                          .longest = 256,
+                          .output_smallest = 0x1p-25};
+const Precision fp32_emulated{.name = "fp32-emulated",
+                              .element = Element::fp32,
+                              // CUBLAS_COMPUTE_32F_EMULATED_16BFX9, which older headers lack.
+                              .compute = static_cast<cublasComputeType_t>(78),
+                              .integer_bits = 5,
+                              .exact_limit = std::int64_t{1} << 24,
+                              .significand_bits = 24,
+                              .accumulator = 0x1p-18};
+const Precision int8{.name = "int8",
+                     .element = Element::int8,
+                     .result = Element::int32,
+                     .compute = CUBLAS_COMPUTE_32I,
+                     .compute_capability = 61,
+                     .dimension_step = 4,
+                     .leading_step = 4,
+                     .only_unit_scales = true,
+                     .integer_bits = 7,
+                     .exact_limit = (std::int64_t{1} << 31) - 1,
+                     .significand_bits = 7};
+const Precision e4m3{.name = "e4m3",
+                     .element = Element::e4m3,
+                     .result = Element::bf16,
+                     .compute = CUBLAS_COMPUTE_32F,
+                     .compute_capability = 89,
+                     .dimension_step = 16,
+                     .leading_step = 16,
+                     .only_tn = true,
+                     .integer_bits = 1,
+                     .exact_limit = std::int64_t{1} << 8,
+                     .significand_bits = 4,
+                     .accumulator = 0x1p-12,
+                     .longest = 2048,
+                     .output = 0x1p-8,
+                     .output_smallest = 0x1p-134};
+const Precision e5m2{.name = "e5m2",
+                     .element = Element::e5m2,
+                     .element_b = Element::e4m3,
+                     .result = Element::bf16,
+                     .compute = CUBLAS_COMPUTE_32F,
+                     .compute_capability = 89,
+                     .dimension_step = 16,
+                     .leading_step = 16,
+                     .only_tn = true,
+                     .integer_bits = 1,
+                     .exact_limit = std::int64_t{1} << 8,
+                     .significand_bits = 3,
+                     .accumulator = 0x1p-12,
+                     .longest = 2048,
+                     .output = 0x1p-8,
+                     .output_smallest = 0x1p-134};
+const Precision complex_fp64{.name = "complex-fp64",
+                             .element = Element::complex_fp64,
+                             .compute = CUBLAS_COMPUTE_64F,
+                             .integer_bits = 19,
+                             .exact_limit = std::int64_t{1} << 53,
+                             .significand_bits = 53,
+                             .accumulator = 0x1p-53};
+const Precision complex_fp32{.name = "complex-fp32",
+                             .element = Element::complex_fp32,
+                             .compute = CUBLAS_COMPUTE_32F,
+                             .integer_bits = 5,
+                             .exact_limit = std::int64_t{1} << 24,
+                             .significand_bits = 24,
+                             .accumulator = 0x1p-24};
+
+cudaDataType_t data_type(Element element) {
+  switch (element) {
+    case Element::fp64:
+      return CUDA_R_64F;
+    case Element::fp32:
+      return CUDA_R_32F;
+    case Element::fp16:
+      return CUDA_R_16F;
+    case Element::bf16:
+      return CUDA_R_16BF;
+    case Element::e4m3:
+      return CUDA_R_8F_E4M3;
+    case Element::e5m2:
+      return CUDA_R_8F_E5M2;
+    case Element::int8:
+      return CUDA_R_8I;
+    case Element::int32:
+      return CUDA_R_32I;
+    case Element::complex_fp64:
+      return CUDA_C_64F;
+    case Element::complex_fp32:
+      return CUDA_C_32F;
+  }
+  throw std::logic_error("an element of no type");
+}
+
+Element scale_type(const Precision& precision) {
+  if (is_complex(precision)) return precision.element;
+  switch (precision.compute) {
+    case CUBLAS_COMPUTE_64F:
+      return Element::fp64;
+    case CUBLAS_COMPUTE_16F:
+      return Element::fp16;
+    case CUBLAS_COMPUTE_32I:
+      return Element::int32;
+    default:
+      return Element::fp32;
+  }
+}
+
+bool is_complex(const Precision& precision) { return kernels::is_complex(precision.element); }
+
+bool needs_lt(const Precision& precision) {
+  return precision.element == Element::e4m3 || precision.element == Element::e5m2;
+}
+
+kernels::ErrorBound rounding_bound(const Precision& precision, unsigned k) {
+  const unsigned depth = is_complex(precision) ? 2 * k : k;
+  const auto gamma = [depth](double u) { return depth * u / (1 - depth * u); };
+  // The reference rounds too, and so does the Σ|a·b| that it gives.
+  const double sums =
+      gamma(precision.accumulator) + kernels::reference_roundoff(precision.result, depth);
+  return {sums / (1 - gamma(0x1p-53)), precision.output, precision.output_smallest};
+}
+
+Scalar::Scalar(Element type, double value) {
+  const auto put = [this](auto number) { std::memcpy(bytes_.data(), &number, sizeof(number)); };
+  switch (type) {
+    case Element::fp64:
+    case Element::complex_fp64:
+      put(value);
+      break;
+    case Element::fp32:
+    case Element::complex_fp32:
+      put(static_cast<float>(value));
+      break;
+    case Element::fp16:
+      put(__half(value));
+      break;
+    case Element::int32:
+      put(static_cast<std::int32_t>(value));
+      break;
+    default:
+      throw std::logic_error("a scalar of no type that cuBLAS has");
+  }
+}
 
 namespace {
-
-cublasOperation_t operation(const kernels::MatrixLayout& layout) {
-  return layout.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-}
 
 /// The file that holds the cuBLAS in use.
 std::string library_path() {
@@ -95,18 +240,28 @@ Finding cublas_finding(const Status& status, const Subject& subject) {
 
 }  // namespace
 
+cublasOperation_t operation(const kernels::MatrixLayout& layout) {
+  if (!layout.transposed) return CUBLAS_OP_N;
+  return layout.conjugated ? CUBLAS_OP_C : CUBLAS_OP_T;
+}
+
 std::string describe(const Precision& precision, const Multiplication& multiplication) {
   const kernels::Product& product = multiplication.product;
+  constexpr std::string_view kNames{"NTC"};
   return fmt::format("{} C = {}·op(A)·op(B) + {}·C, m {}, n {}, k {}, {}{}, lda {}, ldb {}, ldc {}",
                      precision.name, product.alpha, product.beta, product.m, product.n, product.k,
-                     multiplication.a.transposed ? 'T' : 'N',
-                     multiplication.b.transposed ? 'T' : 'N', multiplication.a.leading,
-                     multiplication.b.leading, multiplication.c.leading);
+                     kNames[operation(multiplication.a)], kNames[operation(multiplication.b)],
+                     multiplication.a.leading, multiplication.b.leading, multiplication.c.leading);
 }
 
 Status multiply(const CublasHandle& handle, const Precision& precision,
                 const Multiplication& multiplication, const void* a, const void* b, void* c) {
   const kernels::Product& product = multiplication.product;
+  const Scalar alpha(scale_type(precision), product.alpha);
+  const Scalar beta(scale_type(precision), product.beta);
+  if (needs_lt(precision)) {
+    return LtMatmul(handle, precision, multiplication).queue(alpha.data(), a, b, beta.data(), c);
+  }
   const cublasOperation_t transpose_a = operation(multiplication.a);
   const cublasOperation_t transpose_b = operation(multiplication.b);
   const int m = static_cast<int>(product.m);
@@ -115,23 +270,30 @@ Status multiply(const CublasHandle& handle, const Precision& precision,
   const int lda = static_cast<int>(multiplication.a.leading);
   const int ldb = static_cast<int>(multiplication.b.leading);
   const int ldc = static_cast<int>(multiplication.c.leading);
-  if (precision.element == Element::fp64) {
-    const double alpha = product.alpha;
-    const double beta = product.beta;
-    return CONFORMANCE_CALL(cublasDgemm(
-        handle.get(), transpose_a, transpose_b, m, n, k, &alpha, static_cast<const double*>(a), lda,
-        static_cast<const double*>(b), ldb, &beta, static_cast<double*>(c), ldc));
-  }
-  const float alpha = static_cast<float>(product.alpha);
-  const float beta = static_cast<float>(product.beta);
-  if (precision.element == Element::fp32 && precision.compute == CUBLAS_COMPUTE_32F) {
-    return CONFORMANCE_CALL(cublasSgemm(
-        handle.get(), transpose_a, transpose_b, m, n, k, &alpha, static_cast<const float*>(a), lda,
-        static_cast<const float*>(b), ldb, &beta, static_cast<float*>(c), ldc));
+  // cublas<t>gemm, all alike but for the type.
+  const auto gemm = [&]<typename T>(auto function, T* result) {
+    return function(handle.get(), transpose_a, transpose_b, m, n, k,
+                    static_cast<const T*>(alpha.data()), static_cast<const T*>(a), lda,
+                    static_cast<const T*>(b), ldb, static_cast<const T*>(beta.data()), result, ldc);
+  };
+  if (precision.compute == CUBLAS_COMPUTE_64F || precision.compute == CUBLAS_COMPUTE_32F) {
+    switch (precision.element) {
+      case Element::fp64:
+        return to_status(gemm(cublasDgemm, static_cast<double*>(c)), "cublasDgemm");
+      case Element::fp32:
+        return to_status(gemm(cublasSgemm, static_cast<float*>(c)), "cublasSgemm");
+      case Element::complex_fp64:
+        return to_status(gemm(cublasZgemm, static_cast<cuDoubleComplex*>(c)), "cublasZgemm");
+      case Element::complex_fp32:
+        return to_status(gemm(cublasCgemm, static_cast<cuComplex*>(c)), "cublasCgemm");
+      default:
+        break;
+    }
   }
   return CONFORMANCE_CALL(cublasGemmEx(
-      handle.get(), transpose_a, transpose_b, m, n, k, &alpha, a, precision.type, lda, b,
-      precision.type, ldb, &beta, c, precision.type, ldc, precision.compute, CUBLAS_GEMM_DEFAULT));
+      handle.get(), transpose_a, transpose_b, m, n, k, alpha.data(), a,
+      data_type(precision.element), lda, b, data_type(precision.element_b), ldb, beta.data(), c,
+      data_type(precision.result), ldc, precision.compute, CUBLAS_GEMM_DEFAULT));
 }
 
 void for_each_gpu(const CudaInventory& devices,
@@ -150,12 +312,14 @@ CudaInventory capable(const CudaInventory& devices, const Precision& precision) 
   CudaInventory result;
   int best = 0;
   for (const CudaDevice& device : devices) {
-    if (device.major > best) best = device.major;
-    if (device.major >= precision.compute_capability) result.push_back(device);
+    const int capability = 10 * device.major + device.minor;
+    best = std::max(best, capability);
+    if (capability >= precision.compute_capability) result.push_back(device);
   }
   if (result.empty()) {
-    skip(fmt::format("{} needs compute capability {}.0; the newest GPU here has {}.x",
-                     precision.name, precision.compute_capability, best));
+    skip(fmt::format("{} needs compute capability {}.{}; the newest GPU here has {}.{}",
+                     precision.name, precision.compute_capability / 10,
+                     precision.compute_capability % 10, best / 10, best % 10));
   }
   return result;
 }
@@ -169,8 +333,8 @@ unsigned scaled_side(unsigned wanted, const CudaDevice& device) {
 
 double read_element(const void* matrix, std::size_t index, Element element, const Stream& stream,
                     const Subject& subject) {
-  PinnedBuffer<std::byte> bytes(sizeof(double));
-  const std::size_t size = kernels::bytes_of(element);
+  const PinnedBuffer<std::byte> bytes(sizeof(double));
+  const std::size_t size = kernels::bytes_of(kernels::part_of(element));
   ensure(CONFORMANCE_CALL(cudaMemcpyAsync(bytes.data(),
                                           static_cast<const std::byte*>(matrix) + index * size,
                                           size, cudaMemcpyDeviceToHost, stream.get())));

@@ -343,6 +343,7 @@ std::size_t bytes_of(cudaDataType type) {
     case CUDA_R_16BF:
       return 2;
     case CUDA_R_32F:
+    case CUDA_R_32I:
       return 4;
     case CUDA_R_64F:
       return 8;

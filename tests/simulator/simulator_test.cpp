@@ -165,11 +165,11 @@ TEST(SimulatedGemm, HonoursTransposesLeadingDimensionsAndScales) {
   const double b[] = {5, 7, 6, 8};
   double c[] = {1, 1, 98, 1, 1, 98};
   cublas::Gemm gemm;
-  gemm.transpose_a = true;
+  gemm.transpose_a = cublas::Transpose::plain;
   gemm.m = gemm.n = gemm.k = 2;
   gemm.alpha = 2;
   gemm.beta = -1;
-  gemm.type = cublas::Number::fp64;
+  gemm.type_a = gemm.type_b = gemm.type_c = cublas::Number::fp64;
   gemm.a = a;
   gemm.b = b;
   gemm.c = c;
@@ -179,6 +179,25 @@ TEST(SimulatedGemm, HonoursTransposesLeadingDimensionsAndScales) {
   cublas::run(gemm);
   EXPECT_EQ(std::vector<double>(std::begin(c), std::end(c)),
             (std::vector<double>{37, 85, 98, 43, 99, 98}));
+}
+
+TEST(SimulatedGemm, MultipliesComplexNumbers) {
+  // A = (1+2i 3), op(A) its conjugate transpose; B = (i); C = (1+i)·op(A)·B - i·C.
+  const float a[] = {1, 2, 3, 0};
+  const float b[] = {0, 1};
+  float c[] = {1, 0, 0, 1};
+  cublas::Gemm gemm;
+  gemm.transpose_a = cublas::Transpose::conjugate;
+  gemm.m = gemm.ldc = 2;
+  gemm.n = gemm.k = gemm.lda = gemm.ldb = 1;
+  gemm.alpha = {1, 1};
+  gemm.beta = {0, -1};
+  gemm.type_a = gemm.type_b = gemm.type_c = cublas::Number::complex_fp32;
+  gemm.a = a;
+  gemm.b = b;
+  gemm.c = c;
+  cublas::run(gemm);
+  EXPECT_EQ(std::vector<float>(std::begin(c), std::end(c)), (std::vector<float>{1, 2, -2, 3}));
 }
 
 TEST(SimulatedGemm, DoesNotReadCWithBetaZero) {

@@ -9,7 +9,7 @@
 #include <cublas_v2.h>
 
 #include "tests/simulator/core/context.h"
-#include "tests/simulator/cublas/gemm.h"
+#include "tests/simulator/cublas/queue.h"
 #include "tests/simulator/cublas/version_property.h"
 
 namespace conformance::sim::cublas {
@@ -21,6 +21,7 @@ struct Handle {
   int device = 0;
   cudaStream_t stream = nullptr;
   cublasMath_t mode = CUBLAS_DEFAULT_MATH;
+  cublasPointerMode_t pointer_mode = CUBLAS_POINTER_MODE_HOST;
   void* workspace = nullptr;
 };
 struct Handles {
@@ -47,84 +48,78 @@ cublasStatus_t change(cublasHandle_t handle, Change apply) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-/// Operations per clock and multiprocessor, as NVIDIA publishes them for the two compute
-/// capabilities with the largest GPUs; less for the others.
-double operations_per_clock(const Gpu& gpu, const Gemm& gemm) {
-  const bool hopper = gpu.major == 9, ampere = gpu.major == 8 && gpu.minor == 0;
-  const bool half = gemm.type == Number::fp16 || gemm.type == Number::bf16;
-  if (gemm.type == Number::fp64) return hopper ? 256 : (ampere ? 128 : 4);
-  if (half) return hopper ? 4096 : (ampere ? 2048 : 512);
-  if (gemm.tf32) return hopper ? 2048 : (ampere ? 1024 : 256);
-  return hopper ? 256 : 128;
+/// What the kinds of gemm have in common.
+struct Shape {
+  cublasOperation_t transpose_a, transpose_b;
+  int m, n, k, lda, ldb, ldc;
+};
+
+bool known(cublasOperation_t operation) {
+  return operation == CUBLAS_OP_N || operation == CUBLAS_OP_T || operation == CUBLAS_OP_C;
 }
 
-cublasStatus_t multiply(const char* name, cublasHandle_t handle, Gemm gemm, cublasOperation_t a,
-                        cublasOperation_t b, int m, int n, int k, int lda, int ldb, int ldc) {
+cublasStatus_t multiply(const char* name, cublasHandle_t handle, const Shape& shape, Work work) {
   const std::optional<Handle> found = find(handle);
   if (!found) return CUBLAS_STATUS_NOT_INITIALIZED;
-  gemm.transpose_a = a != CUBLAS_OP_N;
-  gemm.transpose_b = b != CUBLAS_OP_N;
-  if (m < 0 || n < 0 || k < 0 || lda < std::max(1, gemm.transpose_a ? k : m) ||
-      ldb < std::max(1, gemm.transpose_b ? n : k) || ldc < std::max(1, m)) {
-    return CUBLAS_STATUS_INVALID_VALUE;
+  Gemm& gemm = work.gemm;
+  const bool plain_a = shape.transpose_a == CUBLAS_OP_N;
+  const bool plain_b = shape.transpose_b == CUBLAS_OP_N;
+  if (!known(shape.transpose_a) || !known(shape.transpose_b) || shape.m < 0 || shape.n < 0 ||
+      shape.k < 0 || shape.lda < std::max(1, plain_a ? shape.m : shape.k) ||
+      shape.ldb < std::max(1, plain_b ? shape.k : shape.n) || shape.ldc < std::max(1, shape.m) ||
+      work.alpha == nullptr || work.beta == nullptr) {
+    return static_cast<cublasStatus_t>(World::get()
+                                           .faults()
+                                           .at({"illegal argument", found->device})
+                                           .value.value_or(CUBLAS_STATUS_INVALID_VALUE));
   }
-  gemm.m = static_cast<std::size_t>(m);
-  gemm.n = static_cast<std::size_t>(n);
-  gemm.k = static_cast<std::size_t>(k);
-  gemm.lda = static_cast<std::size_t>(lda);
-  gemm.ldb = static_cast<std::size_t>(ldb);
-  gemm.ldc = static_cast<std::size_t>(ldc);
-  if (m == 0 || n == 0) return CUBLAS_STATUS_SUCCESS;
-  const StreamPtr stream = find_stream(found->stream);
-  if (!stream) return CUBLAS_STATUS_EXECUTION_FAILED;
-  Device& device = World::get().device(found->device);
-  const double rate = operations_per_clock(device.gpu(), gemm) * device.gpu().multiprocessors *
-                      device.gpu().clock_khz * 1e3 * device.gpu().matmul_efficiency;
-  const double seconds = kLatency + 2.0 * m * n * k / rate;
-  Operation operation;
-  operation.call = name;
-  operation.device = device.index();
-  operation.work = [gemm, seconds](const Firing& firing) {
-    const std::size_t bytes = (gemm.ldc * (gemm.n - 1) + gemm.m) * bytes_of(gemm.type);
-    const auto* out = static_cast<const char*>(gemm.c);
-    std::vector<char> before;
-    if (keeps_old_bytes(firing)) before.assign(out, out + bytes);
-    run(gemm);
-    damage(firing, gemm.c, bytes, bytes_of(gemm.type), before);
-    return Outcome{seconds, 0, 0};
-  };
-  const Firing firing = World::get().faults().at({name, device.index()});
-  if (firing.code) return static_cast<cublasStatus_t>(*firing.code);
-  return submit(stream, std::move(operation), firing) == cudaSuccess
-             ? CUBLAS_STATUS_SUCCESS
-             : CUBLAS_STATUS_EXECUTION_FAILED;
+  gemm.transpose_a = transpose_of(shape.transpose_a);
+  gemm.transpose_b = transpose_of(shape.transpose_b);
+  gemm.m = static_cast<std::size_t>(shape.m);
+  gemm.n = static_cast<std::size_t>(shape.n);
+  gemm.k = static_cast<std::size_t>(shape.k);
+  gemm.lda = static_cast<std::size_t>(shape.lda);
+  gemm.ldb = static_cast<std::size_t>(shape.ldb);
+  gemm.ldc = static_cast<std::size_t>(shape.ldc);
+  work.scales_on_device = found->pointer_mode == CUBLAS_POINTER_MODE_DEVICE;
+  return queue(name, found->device, found->stream, work);
 }
 
-/// A product without its shape.
-Gemm gemm_of(Number type, const void* a, const void* b, void* c, double alpha, double beta) {
-  Gemm gemm;
-  gemm.type = type;
-  gemm.a = a;
-  gemm.b = b;
-  gemm.c = c;
-  gemm.alpha = alpha;
-  gemm.beta = beta;
-  return gemm;
+/// Of cublas<t>gemm, where all is of one type.
+Work work_of(Number type, const void* alpha, const void* a, const void* b, const void* beta,
+             void* c) {
+  Work work;
+  work.gemm.type_a = work.gemm.type_b = work.gemm.type_c = type;
+  work.gemm.a = a;
+  work.gemm.b = b;
+  work.gemm.c = c;
+  work.scale = type;
+  work.alpha = alpha;
+  work.beta = beta;
+  return work;
 }
 
-std::optional<Number> number_of(cudaDataType_t type) {
-  switch (type) {
-    case CUDA_R_64F:
-      return Number::fp64;
-    case CUDA_R_32F:
-      return Number::fp32;
-    case CUDA_R_16F:
-      return Number::fp16;
-    case CUDA_R_16BF:
-      return Number::bf16;
-    default:
-      return std::nullopt;
+/// Of cublasGemmEx and its like; nothing if there is no such combination of types.
+std::optional<Work> work_of(cudaDataType_t a, cudaDataType_t b, cudaDataType_t c,
+                            cublasComputeType_t compute) {
+  const std::optional<Number> type_a = number_of(a), type_b = number_of(b), type_c = number_of(c);
+  // 8-bit floating point is cuBLASLt's alone.
+  if (!type_a || !type_b || !type_c || type_a == Number::e4m3 || type_a == Number::e5m2 ||
+      !supported(*type_a, *type_b, *type_c, compute)) {
+    return std::nullopt;
   }
+  Work work;
+  work.gemm.type_a = *type_a;
+  work.gemm.type_b = *type_b;
+  work.gemm.type_c = *type_c;
+  work.gemm.tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  work.gemm.half_sums = compute == CUBLAS_COMPUTE_16F;
+  work.scale = *scale_of(compute, *type_c);
+  return work;
+}
+
+cublasStatus_t unsupported(cublasHandle_t handle) {
+  return find(handle) ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
 }
 
 }  // namespace
@@ -210,40 +205,37 @@ const char* cublasGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_SUCCESS ? "success" : "an error of the simulated cuBLAS";
 }
 
-cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a,
-                              cublasOperation_t transpose_b, int m, int n, int k,
-                              const float* alpha, const float* a, int lda, const float* b, int ldb,
-                              const float* beta, float* c, int ldc) {
-  return multiply("cublasSgemm", handle, gemm_of(Number::fp32, a, b, c, *alpha, *beta), transpose_a,
-                  transpose_b, m, n, k, lda, ldb, ldc);
-}
-
-cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a,
-                              cublasOperation_t transpose_b, int m, int n, int k,
-                              const double* alpha, const double* a, int lda, const double* b,
-                              int ldb, const double* beta, double* c, int ldc) {
-  return multiply("cublasDgemm", handle, gemm_of(Number::fp64, a, b, c, *alpha, *beta), transpose_a,
-                  transpose_b, m, n, k, lda, ldb, ldc);
-}
+// NOLINTBEGIN(bugprone-macro-parentheses): a type in parentheses is none.
+#define GEMM(function, name, type, number)                                                       \
+  cublasStatus_t function(cublasHandle_t handle, cublasOperation_t transpose_a,                  \
+                          cublasOperation_t transpose_b, int m, int n, int k, const type* alpha, \
+                          const type* a, int lda, const type* b, int ldb, const type* beta,      \
+                          type* c, int ldc) {                                                    \
+    return multiply(name, handle, {transpose_a, transpose_b, m, n, k, lda, ldb, ldc},            \
+                    work_of(number, alpha, a, b, beta, c));                                      \
+  }
+GEMM(cublasSgemm_v2, "cublasSgemm", float, Number::fp32)
+GEMM(cublasDgemm_v2, "cublasDgemm", double, Number::fp64)
+GEMM(cublasCgemm_v2, "cublasCgemm", cuComplex, Number::complex_fp32)
+GEMM(cublasZgemm_v2, "cublasZgemm", cuDoubleComplex, Number::complex_fp64)
+#undef GEMM
+// NOLINTEND(bugprone-macro-parentheses)
 
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a,
                             cublasOperation_t transpose_b, int m, int n, int k, const void* alpha,
-                            const void* a, cudaDataType a_type, int lda, const void* b,
-                            cudaDataType b_type, int ldb, const void* beta, void* c,
-                            cudaDataType c_type, int ldc, cublasComputeType_t compute,
+                            const void* a, cudaDataType_t a_type, int lda, const void* b,
+                            cudaDataType_t b_type, int ldb, const void* beta, void* c,
+                            cudaDataType_t c_type, int ldc, cublasComputeType_t compute,
                             cublasGemmAlgo_t) {
-  const std::optional<Number> number = number_of(c_type);
-  const bool wide = compute == CUBLAS_COMPUTE_64F;
-  if (!number || a_type != c_type || b_type != c_type || wide != (number == Number::fp64) ||
-      (!wide && compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_FAST_TF32)) {
-    return CUBLAS_STATUS_NOT_SUPPORTED;
-  }
-  const auto scale = [wide](const void* value) -> double {
-    return wide ? *static_cast<const double*>(value) : *static_cast<const float*>(value);
-  };
-  Gemm gemm = gemm_of(*number, a, b, c, scale(alpha), scale(beta));
-  gemm.tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32 && number == Number::fp32;
-  return multiply("cublasGemmEx", handle, gemm, transpose_a, transpose_b, m, n, k, lda, ldb, ldc);
+  std::optional<Work> work = work_of(a_type, b_type, c_type, compute);
+  if (!work) return unsupported(handle);
+  work->gemm.a = a;
+  work->gemm.b = b;
+  work->gemm.c = c;
+  work->alpha = alpha;
+  work->beta = beta;
+  return multiply("cublasGemmEx", handle, {transpose_a, transpose_b, m, n, k, lda, ldb, ldc},
+                  *work);
 }
 
 }  // extern "C"
