@@ -1,28 +1,50 @@
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "fixtures/cuda_inventory.h"
+#include "fixtures/figure.h"
 #include "fixtures/nvml_table.h"
 
 namespace conformance::cublas {
 
-/// Why a GPU's clocks are below their maximum, as NVML says while the GPU works. Watching changes
-/// nothing; without NVML nothing is seen, which costs an explanation but no verdict.
+/// What NVML saw of a GPU while it worked; nothing where it does not tell.
+struct Conditions {
+  std::optional<unsigned long long> reasons;  ///< for the clocks, from all looks
+  std::optional<double> clock_mhz;            ///< of the multiprocessors, median of the looks
+  std::optional<double> highest_clock_mhz;    ///< that the GPU can have
+  std::optional<double> watts;                ///< most of the looks
+  std::optional<double> watts_allowed;
+  std::optional<double> celsius;  ///< most of the looks
+
+  /// "1500 of 1980 MHz, 690 of 700 W, 61 °C, clocks lowered by: software power cap"
+  std::string text() const;
+  /// The same as evidence.
+  Evidence evidence() const;
+};
+
+/// Which finding a GPU is that reaches only `share` of its peers' throughput. A cap on power and
+/// heat count as the cause only if at least half of what is missing is missing from the clock too:
+/// many a healthy GPU runs at its power cap, as its peers do.
+const FindingKind& why_slow(const Conditions& own, std::optional<double> peers_clock_mhz,
+                            double share);
+
+/// Looks at a GPU's clocks, power and temperature. Looking changes nothing; without NVML nothing is
+/// seen, which costs an explanation but no verdict.
 class ClockWatch {
  public:
   ClockWatch(const NvmlSession* nvml, const CudaDevice& device);
-  /// Adds the reasons of this moment.
+  /// Adds what is so at this moment.
   void look();
-  /// "software power cap, hardware thermal slowdown"; "none" or "not known".
-  std::string reasons() const;
+  Conditions conditions() const;
 
  private:
   const NvmlSession* nvml_;
   nvml::Device device_{};
-  bool known_ = false;
-  unsigned long long reasons_ = 0;
+  Conditions seen_;
+  std::vector<double> clocks_;
 };
 
 }  // namespace conformance::cublas

@@ -41,9 +41,21 @@ inline constexpr FindingKind premise_broken{
 inline constexpr FindingKind slow{
     "cublas.slow", Severity::infrastructure,
     "Matrix products are right on a GPU, but clearly slower than on the host's other GPUs of the "
-    "same name.",
-    "Look at clocks, power and temperature of that GPU under load: `nvidia-smi -q -d "
-    "PERFORMANCE,CLOCK,POWER,TEMPERATURE`. Usual causes are cooling, a power cap, locked clocks, "
-    "or another process on that GPU."};
+    "same name, and neither heat nor a cap on its power explains it.",
+    "See the finding's clocks. If they are low: `nvidia-smi -q -d PERFORMANCE,CLOCK` tells whether "
+    "they are locked (`nvidia-smi -rgc` frees them). If they are not: look for another process on "
+    "that GPU, and if there is none have the GPU checked."};
+inline constexpr FindingKind power_capped{
+    "cublas.power-capped", Severity::infrastructure,
+    "Matrix products are right on a GPU, but clearly slower than on the host's other GPUs of the "
+    "same name, because a cap on its power keeps its clocks down.",
+    "Compare `nvidia-smi -q -d POWER` of that GPU and of another: if its limit is lower, have it "
+    "raised (`nvidia-smi -pl`). A hardware power brake comes from the server's power supply."};
+inline constexpr FindingKind thermally_slowed{
+    "cublas.thermally-slowed", Severity::infrastructure,
+    "Matrix products are right on a GPU, but clearly slower than on the host's other GPUs of the "
+    "same name, because heat keeps its clocks down.",
+    "Check the cooling of that GPU: fans, air filters, heat sink, the temperature of the air or "
+    "water that comes in; `nvidia-smi -q -d TEMPERATURE` shows its temperatures and their limits."};
 
 }  // namespace conformance::cublas

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "suites/cublas/clocks.h"
 #include "suites/cublas/findings.h"
 #include "suites/cublas/matmul.h"
+#include "suites/cublas/throughput_limit.h"
 
 namespace conformance::cublas {
 namespace {
@@ -47,36 +47,18 @@ kernels::ErrorBound error_bound(const Precision& precision, unsigned k) {
           precision.output_smallest};
 }
 
-/// What the tensor cores and the arithmetic units can do: operations per clock and multiprocessor,
-/// where NVIDIA has published them for every product of a compute capability.
-std::optional<Limit> throughput_limit(const Precision& precision, const CudaDevice& device) {
-  struct Rates {
-    int major, minor;
-    double fp64, fp32, tf32, half;
-    std::string_view source;
-  };
-  static constexpr std::array<Rates, 2> rates{{
-      {8, 0, 128, 128, 1024, 2048, "NVIDIA A100 Tensor Core GPU Architecture, table 1"},
-      {9, 0, 256, 256, 2048, 4096, "NVIDIA H100 Tensor Core GPU Architecture, table 2"},
-  }};
-  const auto known = std::find_if(rates.begin(), rates.end(), [&](const Rates& entry) {
-    return entry.major == device.major && entry.minor == device.minor;
-  });
-  if (known == rates.end() || device.clock_khz <= 0) return std::nullopt;
-  const double rate = &precision == &fp64   ? known->fp64
-                      : &precision == &fp32 ? known->fp32
-                      : &precision == &tf32 ? known->tf32
-                                            : known->half;
-  return Limit{device.multiprocessors * (device.clock_khz * 1e3) * rate * 1e-12,
-               fmt::format("{} multiprocessors x {} MHz x {} operations per clock ({})",
-                           device.multiprocessors, device.clock_khz / 1000, rate, known->source)};
+Arithmetic arithmetic_of(const Precision& precision) {
+  if (&precision == &fp64) return Arithmetic::fp64;
+  if (&precision == &fp32) return Arithmetic::fp32;
+  if (&precision == &tf32) return Arithmetic::tf32;
+  return &precision == &fp16 ? Arithmetic::fp16 : Arithmetic::bf16;
 }
 
 struct Measured {
   unsigned side = 0;
   std::vector<double> seconds;  ///< of each timed product
   double worst = 0;             ///< error in units of its bound
-  std::string clock_reasons;
+  Conditions conditions;
 };
 
 /// Times products of one type on the current device. Every timed result is verified: the first
@@ -113,7 +95,7 @@ class Run {
   Measured measure() {
     double warm = 0;
     for (int i = 0; i < kMostWarmUps && warm < kWarmUpSeconds; ++i) warm += timed(next_);
-    Measured result{side_, {timed(first_)}, 0, ""};
+    Measured result{side_, {timed(first_)}, 0, {}};
     double spent = result.seconds.front();
     while (result.seconds.size() < kLeastSamples ||
            (result.seconds.size() < kMostSamples && spent < kSampledSeconds)) {
@@ -124,7 +106,7 @@ class Run {
     }
     result.worst = check_first();
     verified(elements(), "elements");
-    result.clock_reasons = watch_.reasons();
+    result.conditions = watch_.conditions();
     return result;
   }
 
@@ -228,6 +210,12 @@ class Run {
   DeviceResult<kernels::ProductCheck> check_;
 };
 
+/// What CUDA says of a GPU's clock is the boost clock of its model; NVML knows of higher ones.
+int highest_clock_mhz(const CudaDevice& device, const Measured& measured) {
+  const auto highest = static_cast<int>(measured.conditions.highest_clock_mhz.value_or(0));
+  return std::max(device.clock_khz / 1000, highest);
+}
+
 double throughput(unsigned side, double seconds) {
   return 2.0 * side * side * side / seconds * 1e-12;
 }
@@ -242,22 +230,29 @@ void record_device(const Precision& precision, const CudaDevice& device, const C
                 .formula = fmt::format("2·n³ / time of one product between two events, n = {}, all "
                                        "GPUs at once",
                                        own.side),
-                .limit = throughput_limit(precision, device)};
+                .limit = throughput_limit(device.major, device.minor, arithmetic_of(precision),
+                                          device.multiprocessors, highest_clock_mhz(device, own))};
   for (const double seconds : own.seconds) {
     figure.samples.push_back(throughput(own.side, seconds));
   }
-  std::vector<double> peers;
+  std::vector<double> peers, clocks;
   for (const CudaDevice& peer : all) {
     const Measured& other = results.at(peer.ordinal);
     if (peer.ordinal == device.ordinal || peer.name != device.name || other.side != own.side) {
       continue;
     }
     peers.push_back(throughput(other.side, median(other.seconds)));
+    if (other.conditions.clock_mhz) clocks.push_back(*other.conditions.clock_mhz);
   }
   figure.floor = peer_floor(
       peers, kShareOfPeers,
       "GPUs of one model differ by up to 22 %: Sinha et al., Not All GPUs Are Created Equal, SC22");
-  record(figure, slow, Evidence{{"clock_reasons", own.clock_reasons}});
+  const std::optional<double> peers_clock =
+      clocks.empty() ? std::nullopt : std::optional(median(clocks));
+  Evidence evidence = own.conditions.evidence();
+  if (peers_clock) evidence.add("peers_clock_mhz", *peers_clock);
+  record(figure, why_slow(own.conditions, peers_clock, figure.value() / median(peers)), evidence);
+  fact(fmt::format("cublas.{}.{}", precision.name, device.pci_bus_id), own.conditions.text());
   record(Figure{.name = fmt::format("matmul-error-{}", precision.name),
                 .unit = "of its bound",
                 .subject = device.subject(),
