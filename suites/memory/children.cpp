@@ -10,9 +10,9 @@
 
 #include "fixtures/cuda_memory.h"
 #include "fixtures/cuda_stream.h"
+#include "fixtures/mapped_memory.h"
 #include "kernels/launch_probe.h"
 #include "kernels/pattern.h"
-#include "suites/memory/mapped_memory.h"
 
 namespace conformance::memory {
 namespace {

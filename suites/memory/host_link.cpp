@@ -1,8 +1,8 @@
 #include "suites/memory/host_link.h"
 
-#include <array>
-
 #include <fmt/format.h>
+
+#include "fixtures/pcie.h"
 
 namespace conformance::memory {
 namespace {
@@ -32,15 +32,6 @@ nvml::Virtualization virtualization(const NvmlSession& nvml, nvml::Device handle
 
 }  // namespace
 
-std::optional<double> pcie_rate(unsigned generation, unsigned lanes) {
-  // PCI Express Base Specification: transfers per second and line code of each generation.
-  constexpr std::array<double, 6> kPerLane{2.5 * 8 / 10 / 8,     5.0 * 8 / 10 / 8,
-                                           8.0 * 128 / 130 / 8,  16.0 * 128 / 130 / 8,
-                                           32.0 * 128 / 130 / 8, 64.0 * 242 / 256 / 8};
-  if (generation < 1 || generation > kPerLane.size() || lanes == 0) return std::nullopt;
-  return kPerLane[generation - 1] * lanes;
-}
-
 HostLink read_host_link(const NvmlSession* nvml, const CudaDevice& device) {
   if (has_attribute(cudaDevAttrIntegrated, device) ||
       has_attribute(cudaDevAttrPageableMemoryAccessUsesHostPageTables, device)) {
@@ -54,7 +45,7 @@ HostLink read_host_link(const NvmlSession* nvml, const CudaDevice& device) {
       (*nvml)->nvmlDeviceGetCurrPcieLinkWidth(*handle, &lanes) != nvml::Return::success) {
     return {std::nullopt, "not known: NVML does not tell the PCIe link"};
   }
-  const std::optional<double> rate = pcie_rate(generation, lanes);
+  const std::optional<double> rate = pcie_gigabytes(generation, lanes);
   std::string text = fmt::format("PCIe generation {}, {} lanes", generation, lanes);
   if (!rate) return {std::nullopt, text + ": not known to the suite"};
   text += fmt::format(": {:.1f} GB/s", *rate);

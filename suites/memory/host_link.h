@@ -14,10 +14,6 @@ struct HostLink {
   std::string text;  ///< "PCIe generation 5, 16 lanes: 63.0 GB/s", or why it is not known
 };
 
-/// GB/s of a PCIe link in each direction after its line code; nothing for a generation that the
-/// suite does not know.
-std::optional<double> pcie_rate(unsigned generation, unsigned lanes);
-
 /// Reads it now: it is true while data moves, since an idle link may run slower. `nvml` may be
 /// null.
 HostLink read_host_link(const NvmlSession* nvml, const CudaDevice& device);

@@ -1,8 +1,6 @@
 #include "suites/memory/host_memory.h"
 
-#include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
 #include <sys/mman.h>
@@ -12,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "fixtures/cuda_status.h"
-#include "fixtures/host_facts.h"
 
 namespace conformance::memory {
 namespace {
@@ -27,40 +24,6 @@ constexpr int kBind = 2;
 }
 
 }  // namespace
-
-std::vector<int> parse_number_list(const std::string& text) {
-  std::vector<int> numbers;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (at < end) {
-    int first = 0;
-    auto read = std::from_chars(at, end, first);
-    int last = first;
-    if (read.ec == std::errc() && read.ptr < end && *read.ptr == '-') {
-      read = std::from_chars(read.ptr + 1, end, last);
-    }
-    if (read.ec == std::errc() && first >= 0 && last - first < 4096) {
-      for (int number = first; number <= last; ++number) numbers.push_back(number);
-    }
-    at = std::find(read.ptr, end, ',');
-    if (at < end) ++at;
-  }
-  return numbers;
-}
-
-std::vector<int> host_nodes(const std::string& root) {
-  const std::string folder = root + "/sys/devices/system/node/";
-  const Reading<std::string> cpu = read_text_file(folder + "has_cpu");
-  const Reading<std::string> memory = read_text_file(folder + "has_memory");
-  if (!cpu || !memory) return {};
-  const std::vector<int> with_cpu = parse_number_list(*cpu),
-                         with_memory = parse_number_list(*memory);
-  std::vector<int> both;
-  std::copy_if(with_cpu.begin(), with_cpu.end(), std::back_inserter(both), [&](int node) {
-    return std::find(with_memory.begin(), with_memory.end(), node) != with_memory.end();
-  });
-  return both;
-}
 
 PageableMemory::PageableMemory(std::size_t bytes, int node) {
   void* const memory =

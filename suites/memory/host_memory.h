@@ -3,19 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "fixtures/status.h"
 
 namespace conformance::memory {
-
-/// The host's NUMA nodes that have both processors and memory, as /sys under `root` lists them;
-/// empty if it does not. (A node with memory only may be a GPU's.)
-std::vector<int> host_nodes(const std::string& root);
-
-/// "0-2,5" -> 0, 1, 2, 5: how the kernel writes lists. What is not understood is left out.
-std::vector<int> parse_number_list(const std::string& text);
 
 /// Memory of the system's own making, as malloc would yield it; whole pages, each of them touched.
 class PageableMemory {

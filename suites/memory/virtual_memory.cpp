@@ -15,8 +15,8 @@
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
 #include "fixtures/jobs.h"
+#include "fixtures/mapped_memory.h"
 #include "suites/memory/findings.h"
-#include "suites/memory/mapped_memory.h"
 
 namespace conformance::memory {
 namespace {
@@ -31,17 +31,8 @@ class VirtualMemory : public GpuTest {
   const CudaInventory& open() {
     const CudaInventory& devices = require(Devices{1});
     cuda_.emplace(DriverTable::open());
-    for (const CudaDevice& device : devices) {
-      int supported = 0;
-      guarded(device.subject(), [&] {
-        ensure(CONFORMANCE_CALL(cuda_->cuInit(0)));
-        ensure(CONFORMANCE_CALL(cuda_->cuDeviceGetAttribute(
-            &supported, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device.ordinal)));
-      });
-      if (supported == 0) {
-        skip(fmt::format("GPU {} has no virtual memory management", device.ordinal));
-      }
-    }
+    skip_without(*cuda_, devices, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
+                 "virtual memory management");
     return devices;
   }
   const DriverTable& cuda() const { return *cuda_; }

@@ -15,7 +15,8 @@ Layer this_layer() {
       &peer::attribute_wrong, &peer::access_lost,       &peer::slow,
       &peer::slow_both_ways,  &peer::latency_high,      &peer::fabric_slow};
   static constexpr std::array children{
-      ChildTask{"answer-in-shared-memory", peer::answer_in_shared_memory}};
+      ChildTask{"answer-in-shared-memory", peer::answer_in_shared_memory},
+      ChildTask{"map-exported-memory", peer::map_exported_memory}};
   return {"peer", findings, children};
 }
 

@@ -1,7 +1,9 @@
 // Do two processes that share memory and events of GPUs see the same?
 
+#include <bit>
 #include <chrono>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -15,6 +17,7 @@
 #include "fixtures/child_task.h"
 #include "fixtures/deadline.h"
 #include "fixtures/held_stream.h"
+#include "fixtures/mapped_memory.h"
 #include "suites/peer/findings.h"
 #include "suites/peer/pairs.h"
 #include "suites/peer/shared_memory.h"
@@ -132,6 +135,31 @@ std::vector<std::pair<int, int>> judge_lines(const std::string& output,
   return views;
 }
 
+void expect_ended_well(const ChildResult& child) {
+  expect(child.succeeded(), Finding(ipc_refused, host_subject(),
+                                    fmt::format("the process that was to share memory {}; it wrote "
+                                                "\"{}\"",
+                                                child.describe(), child.error),
+                                    {{"output", child.output}}));
+}
+
+/// The owners compare what the GPUs of the other process stored in their memory: `memories` has
+/// one for each GPU, `views` says which GPU stored in whose.
+template <typename Memories>
+void expect_stored(const std::vector<std::pair<int, int>>& views, const CudaInventory& devices,
+                   Memories& memories, std::uint64_t seed) {
+  for (auto& own : memories) {
+    const CurrentDevice current(own.device);
+    for (const auto& [gpu, owner] : views) {
+      if (owner != own.device.ordinal) continue;
+      own.check.expect(own.part(gpu), kSharedWords, shared_pattern(seed, owner, gpu), ipc_wrong,
+                       way_of(devices, gpu, owner),
+                       fmt::format("words that GPU {} of another process stored", gpu));
+      verified(kSharedWords, "words of another process");
+    }
+  }
+}
+
 TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
   claim(
       "Memory and events of a device that a process hands to another one are the same there, on "
@@ -142,12 +170,12 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
   skip_if_exclusive(devices);
   const std::uint64_t seed = Session::current().settings().seed;
   guarded(host_subject(), [&] {
-    std::vector<std::unique_ptr<Shared>> shared;
+    std::list<Shared> shared;
     std::vector<std::string> arguments{std::to_string(seed)};
     for (const CudaDevice& device : devices) {
       const CurrentDevice current(device);
       const Subject subject = device.subject();
-      Shared& own = *shared.emplace_back(std::make_unique<Shared>(device, devices.size()));
+      Shared& own = shared.emplace_back(device, devices.size());
       arguments.push_back(export_handle<cudaIpcMemHandle_t>(
           [&](auto* out) { return cudaIpcGetMemHandle(out, own.memory.data()); },
           "cudaIpcGetMemHandle", subject));
@@ -166,26 +194,26 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
     ChildOptions options = child_task("answer-in-shared-memory", arguments);
     options.deadline = deadline_of(std::chrono::seconds(60));
     const auto fill_behind_event = [&] {
-      for (const auto& own : shared) {
-        const CurrentDevice current(own->device);
-        held.push_back(std::make_unique<HeldStream>(own->stream));
-        const Pattern pattern = shared_pattern(seed, own->device.ordinal, -1);
-        conformance::fill(own->part(-1), kSharedWords, pattern, own->stream);
-        own->filled.record(own->stream);
+      for (Shared& own : shared) {
+        const CurrentDevice current(own.device);
+        held.push_back(std::make_unique<HeldStream>(own.stream));
+        const Pattern pattern = shared_pattern(seed, own.device.ordinal, -1);
+        conformance::fill(own.part(-1), kSharedWords, pattern, own.stream);
+        own.filled.record(own.stream);
       }
     };
     std::vector<ImportedEvent> answered;
     const auto let_go = [&] {
       const Answers answers = read_answers(output);
-      for (const auto& own : shared) {
-        const CurrentDevice current(own->device);
-        const int gpu = own->device.ordinal;
+      for (Shared& own : shared) {
+        const CurrentDevice current(own.device);
+        const int gpu = own.device.ordinal;
         const auto handle = answers.events.find(gpu);
         if (handle == answers.events.end()) continue;  // the other process said why
         cudaEvent_t event = nullptr;
         const cudaError_t opened = cudaIpcOpenEventHandle(&event, handle->second);
         cudaGetLastError();
-        if (!expect(opened == cudaSuccess, Finding(ipc_refused, own->device.subject(),
+        if (!expect(opened == cudaSuccess, Finding(ipc_refused, own.device.subject(),
                                                    fmt::format("cudaIpcOpenEventHandle returned {}",
                                                                cudaGetErrorName(opened)),
                                                    {{"call", "cudaIpcOpenEventHandle"},
@@ -196,20 +224,20 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
         const cudaError_t state = cudaEventQuery(event);
         verified(1, "events");
         expect(state == cudaErrorNotReady,
-               Finding(ipc_wrong, own->device.subject(),
+               Finding(ipc_wrong, own.device.subject(),
                        fmt::format("an event that another process recorded behind work that waits "
                                    "for this one is said to be {}",
                                    cudaGetErrorName(state)),
                        {{"found", cudaGetErrorName(state)}}));
         cudaGetLastError();
-        ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(own->after.get(), event, 0)));
+        ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(own.after.get(), event, 0)));
         for (const auto& [opener, owner] : answers.opened) {
           if (owner != gpu) continue;
-          own->check_after.compare(own->part(opener), kSharedWords,
-                                   shared_pattern(seed, owner, opener));
+          own.check_after.compare(own.part(opener), kSharedWords,
+                                  shared_pattern(seed, owner, opener));
         }
       }
-      for (const auto& own : held) own->release();
+      for (const auto& one : held) one->release();
     };
     Status failed;
     options.on_output = [&](std::string_view piece) {
@@ -232,35 +260,93 @@ TEST_F(Data, AnotherProcessSharesMemoryAndEventsOfEveryGpu) {
     ensure(failed);
 
     const std::vector<std::pair<int, int>> views = judge_lines(child.output, devices);
-    expect(child.succeeded(),
-           Finding(ipc_refused, host_subject(),
-                   fmt::format("the process that was to share memory {}; it wrote "
-                               "\"{}\"",
-                               child.describe(), child.error),
-                   {{"output", child.output}}));
-    for (const auto& own : shared) {
-      const CurrentDevice current(own->device);
-      synchronize(own->stream, own->device.subject());
+    expect_ended_well(child);
+    for (Shared& own : shared) {
+      const CurrentDevice current(own.device);
+      synchronize(own.stream, own.device.subject());
     }
-    for (const auto& own : shared) {
-      const CurrentDevice current(own->device);
-      const std::uint64_t wrong = own->check_after.result(own->device.subject()).count;
+    for (Shared& own : shared) {
+      const CurrentDevice current(own.device);
+      const std::uint64_t wrong = own.check_after.result(own.device.subject()).count;
       expect(wrong == 0,
-             Finding(ipc_wrong, own->device.subject(),
+             Finding(ipc_wrong, own.device.subject(),
                      fmt::format("{} words that another process stored were not there behind the "
                                  "event that said they were",
                                  wrong),
                      {{"wrong_words", wrong}}));
     }
-    for (const auto& [gpu, owner] : views) {
-      Shared& own = *shared[static_cast<std::size_t>(owner)];
-      const CurrentDevice current(own.device);
-      own.check.expect(own.part(gpu), kSharedWords, shared_pattern(seed, owner, gpu), ipc_wrong,
-                       way_of(devices, gpu, owner),
-                       fmt::format("words that GPU {} of another process stored", gpu));
-      verified(kSharedWords, "words of another process");
-    }
+    expect_stored(views, devices, shared, seed);
   });
+}
+
+/// Memory of a GPU that another process is to map.
+struct Exported {
+  const CudaDevice& device;
+  PhysicalMemory memory;
+  AddressRange range;
+  Mapping mapping;
+  Descriptor file;
+  Stream stream;
+  PatternCheck check{stream};
+
+  /// The device must be current.
+  Exported(const DriverTable& cuda, const CudaDevice& gpu, std::size_t bytes)
+      : device(gpu),
+        memory(cuda, gpu.ordinal, bytes, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
+        range(cuda, bytes),
+        mapping(cuda, range.at(0), memory),
+        file(memory.export_file()) {
+    ensure(CONFORMANCE_CALL(
+        grant(cuda, range.at(0), bytes, gpu.ordinal, CU_MEM_ACCESS_FLAGS_PROT_READWRITE)));
+    ensure(CONFORMANCE_CALL(cudaMemsetAsync(part(-1), 0xA5, bytes, stream.get())));
+  }
+
+  std::uint64_t* part(int opener) const {
+    return std::bit_cast<std::uint64_t*>(range.at(0)) +
+           static_cast<std::size_t>(opener + 1) * kSharedWords;
+  }
+};
+
+TEST_F(Data, AnotherProcessMapsMemoryThatWasExportedAsAFile) {
+  claim(
+      "Memory that cuMemExportToShareableHandle hands to another process as a file is the same "
+      "there, on every device with access",
+      "CUDA C++ Programming Guide: Virtual Memory Management, Allocate a Shareable Memory; CUDA "
+      "Driver API: cuMemImportFromShareableHandle");
+  const CudaInventory& devices = require(Devices{1});
+  skip_if_exclusive(devices);
+  const DriverTable cuda = DriverTable::open();
+  skip_without(cuda, devices, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
+               "virtual memory management");
+  skip_without(cuda, devices, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
+               "memory that is exported as a file");
+  const std::uint64_t seed = Session::current().settings().seed;
+  std::list<Exported> exported;
+  ChildOptions options = child_task("map-exported-memory", {std::to_string(seed)});
+  options.deadline = deadline_of(std::chrono::seconds(60));
+  for (const CudaDevice& device : devices) {
+    try {
+      const CurrentDevice current(device);
+      const std::size_t granule = granularity(cuda, device.ordinal);
+      const std::size_t wanted = (devices.size() + 1) * kSharedWords * sizeof(std::uint64_t);
+      const std::size_t bytes = (wanted + granule - 1) / granule * granule;
+      Exported& own = exported.emplace_back(cuda, device, bytes);
+      conformance::fill(own.part(-1), kSharedWords, shared_pattern(seed, device.ordinal, -1),
+                        own.stream);
+      synchronize(own.stream, device.subject());
+      options.argv.push_back(std::to_string(bytes));
+      options.descriptors.push_back(own.file.get());
+      verified(1, "exports");
+    } catch (const StatusError& error) {
+      fail_and_end(Finding(ipc_refused, device.subject(), error.status().describe(),
+                           {{"found", error.status().name()}}),
+                   error.status().where());
+    }
+  }
+  const ChildResult child = run_child(options);
+  const std::vector<std::pair<int, int>> views = judge_lines(child.output, devices);
+  expect_ended_well(child);
+  expect_stored(views, devices, exported, seed);
 }
 
 }  // namespace

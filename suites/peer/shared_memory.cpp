@@ -1,5 +1,6 @@
 #include "suites/peer/shared_memory.h"
 
+#include <bit>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -9,9 +10,11 @@
 #include <thread>
 #include <vector>
 
+#include "fixtures/child.h"
 #include "fixtures/cuda_memory.h"
 #include "fixtures/cuda_stream.h"
 #include "fixtures/deadline.h"
+#include "fixtures/mapped_memory.h"
 #include "kernels/pattern.h"
 
 namespace conformance::peer {
@@ -75,6 +78,10 @@ struct View {
 
   void compare_and_fill(std::uint64_t seed, cudaEvent_t after) {
     ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(stream.get(), after, 0)));
+    compare_and_fill(seed);
+    done.record(stream);
+  }
+  void compare_and_fill(std::uint64_t seed) {
     const Pattern theirs = shared_pattern(seed, owner, -1);
     ensure(CONFORMANCE_CALL(
         kernels::check_pattern(memory, kSharedWords, 0, theirs.seed, found.data(), stream.get())));
@@ -84,7 +91,9 @@ struct View {
                               kSharedWords, 0, own.seed, stream.get())));
     ensure(CONFORMANCE_CALL(cudaMemcpyAsync(on_host.data(), found.data(), on_host.bytes(),
                                             cudaMemcpyDeviceToHost, stream.get())));
-    done.record(stream);
+  }
+  void tell_wrong() const {
+    say(fmt::format("wrong {} {} {}", gpu, owner, static_cast<std::uint64_t>(on_host[0].count)));
   }
 };
 
@@ -93,6 +102,17 @@ struct Relay {
   Stream stream;
   Event filled{cudaEventDisableTiming};
 };
+
+/// The GPUs that can access the owner's memory, itself among them.
+std::vector<int> with_access(int owner, int gpus) {
+  std::vector<int> result;
+  for (int gpu = 0; gpu < gpus; ++gpu) {
+    int can = gpu == owner ? 1 : 0;
+    if (can == 0) ensure(CONFORMANCE_CALL(cudaDeviceCanAccessPeer(&can, gpu, owner)));
+    if (can != 0) result.push_back(gpu);
+  }
+  return result;
+}
 
 int answer(std::span<const std::string> arguments) {
   constexpr std::size_t kEach = 2;
@@ -104,10 +124,7 @@ int answer(std::span<const std::string> arguments) {
   bool all = true;
   for (int owner = 0; owner < gpus; ++owner) {
     const std::string* const handles = &arguments[1 + static_cast<std::size_t>(owner) * kEach];
-    for (int gpu = 0; gpu < gpus; ++gpu) {
-      int can = gpu == owner ? 1 : 0;
-      if (can == 0) ensure(CONFORMANCE_CALL(cudaDeviceCanAccessPeer(&can, gpu, owner)));
-      if (can == 0) continue;
+    for (const int gpu : with_access(owner, gpus)) {
       ensure(CONFORMANCE_CALL(cudaSetDevice(gpu)));
       const auto handle = parse_handle<cudaIpcMemHandle_t>(handles[0]);
       if (!handle) throw std::runtime_error("a damaged handle");
@@ -162,10 +179,7 @@ int answer(std::span<const std::string> arguments) {
   }
   say("queued");
   for (const Relay& relay : relays) ensure(wait_for(relay.stream.get()));
-  for (View& view : views) {
-    say(fmt::format("wrong {} {} {}", view.gpu, view.owner,
-                    static_cast<std::uint64_t>(view.on_host[0].count)));
-  }
+  for (const View& view : views) view.tell_wrong();
   for (const View& view : views) {
     ensure(CONFORMANCE_CALL(cudaSetDevice(view.gpu)));
     tell("cudaIpcCloseMemHandle", view.gpu, view.owner, cudaIpcCloseMemHandle(view.memory));
@@ -174,16 +188,74 @@ int answer(std::span<const std::string> arguments) {
   return 0;
 }
 
-}  // namespace
+/// Memory of another process, mapped here.
+struct Imported {
+  PhysicalMemory memory;
+  AddressRange range;
+  Mapping mapping;
 
-int answer_in_shared_memory(std::span<const std::string> arguments) {
-  if (arguments.size() < 3) return 2;
+  Imported(const DriverTable& cuda, const Descriptor& file, std::size_t bytes)
+      : memory(cuda, file, bytes), range(cuda, bytes), mapping(cuda, range.at(0), memory) {}
+};
+
+/// "cuMemMap" of "cuda.cuMemMap(address, …)".
+std::string called_function(const Status& status) {
+  const std::string head = status.expression().substr(0, status.expression().find('('));
+  return head.substr(head.find_last_of(".>") + 1);
+}
+
+int map_exported(std::span<const std::string> arguments) {
+  const std::uint64_t seed = std::strtoull(arguments[0].c_str(), nullptr, 10);
+  const int gpus = static_cast<int>(arguments.size()) - 1;
+  const DriverTable cuda = DriverTable::open();
+  ensure(CONFORMANCE_CALL(cuda.cuInit(0)));
+  std::list<Imported> imported;
+  for (int owner = 0; owner < gpus; ++owner) {
+    int gpu = owner;
+    try {
+      ensure(CONFORMANCE_CALL(cudaSetDevice(owner)));
+      const Descriptor file(kFirstHandedOn + owner);
+      const std::size_t bytes =
+          std::strtoull(arguments[static_cast<std::size_t>(owner) + 1].c_str(), nullptr, 10);
+      const Imported& own = imported.emplace_back(cuda, file, bytes);
+      say(fmt::format("cuMemImportFromShareableHandle {} {} 0 CUDA_SUCCESS", owner, owner));
+      for (const int other : with_access(owner, gpus)) {
+        gpu = other;
+        ensure(CONFORMANCE_CALL(
+            grant(cuda, own.range.at(0), bytes, gpu, CU_MEM_ACCESS_FLAGS_PROT_READWRITE)));
+        ensure(CONFORMANCE_CALL(cudaSetDevice(gpu)));
+        View view(gpu, owner, std::bit_cast<std::uint64_t*>(own.range.at(0)));
+        view.compare_and_fill(seed);
+        ensure(wait_for(view.stream.get()));
+        view.tell_wrong();
+      }
+    } catch (const StatusError& error) {
+      const Status& status = error.status();
+      say(fmt::format("{} {} {} {} {}", called_function(status), gpu, owner, status.code(),
+                      status.name()));
+    }
+  }
+  return 0;
+}
+
+/// Runs a task whose errors end it.
+int run(int (*task)(std::span<const std::string>), std::span<const std::string> arguments) {
   try {
-    return answer(arguments);
+    return task(arguments);
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;
   }
+}
+
+}  // namespace
+
+int answer_in_shared_memory(std::span<const std::string> arguments) {
+  return arguments.size() < 3 ? 2 : run(answer, arguments);
+}
+
+int map_exported_memory(std::span<const std::string> arguments) {
+  return arguments.size() < 2 ? 2 : run(map_exported, arguments);
 }
 
 }  // namespace conformance::peer

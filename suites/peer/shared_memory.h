@@ -61,4 +61,10 @@ std::optional<Handle> parse_handle(const std::string& text) {
 /// <code> <name>", and for each comparison, "wrong <GPU> <GPU of the memory> <words>".
 int answer_in_shared_memory(std::span<const std::string> arguments);
 
+/// The child task: a seed, and for each GPU the size in bytes of its memory, whose file the process
+/// has got. It maps each memory for every GPU that can access it; on each of those compares the
+/// owner's part and fills that GPU's own; and prints lines as above, for the calls that fail and
+/// one for each memory that it imported.
+int map_exported_memory(std::span<const std::string> arguments);
+
 }  // namespace conformance::peer

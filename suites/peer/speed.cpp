@@ -82,6 +82,15 @@ constexpr Kind kStoreBothWays{"peer-store-both-ways-bandwidth",
                               0,
                               slow_both_ways};
 
+constexpr Kind kLoadBothWays{
+    "peer-load-both-ways-bandwidth",
+    {Engine::multiprocessors, Maker::target},
+    true,
+    "a kernel of each GPU that loads from the other",
+    0.55,  // requests for loads take their part of what both directions carry
+    0,
+    slow_both_ways};
+
 /// What all GPUs at once must reach of what their NVLinks carry: less than a pair alone, since the
 /// switches have more to arbitrate.
 constexpr double kShareOfFabric = 0.65;
@@ -259,6 +268,7 @@ TEST_F(Speed, KernelsReachPeersAsFastAsTheirPathAndRight) {
   bench.measure(kStore, bench.rounds);
   bench.measure(kLoad, bench.rounds);
   bench.measure(kStoreBothWays, one_way(bench.rounds));
+  bench.measure(kLoadBothWays, one_way(bench.rounds));
 }
 
 /// Samples, in ns, of one load from the memory of pair.from by a thread on pair.to, each load at

@@ -1,13 +1,13 @@
 #include "suites/peer/topology.h"
 
 #include <algorithm>
-#include <array>
 #include <memory>
 
 #include <fmt/format.h>
 
 #include "fixtures/host_facts.h"
 #include "fixtures/nvml_table.h"
+#include "fixtures/pcie.h"
 
 namespace conformance::peer {
 namespace {
@@ -57,12 +57,6 @@ struct Gpu {
   std::string pcie;
 };
 
-/// GB/s of one PCIe lane in each direction, after the line code: PCI Express Base Specification.
-double lane_gigabytes(unsigned generation) {
-  constexpr std::array kLane{0.0, 0.25, 0.5, 0.9846, 1.9692, 3.9385, 7.5625};
-  return generation < kLane.size() ? kLane[generation] : 0;
-}
-
 Gpu read_gpu(const NvmlSession& nvml, const CudaDevice& device) {
   Gpu gpu;
   if (nvml->nvmlDeviceGetHandleByUUID(device.uuid.c_str(), &gpu.handle) != Return::success) {
@@ -73,7 +67,7 @@ Gpu read_gpu(const NvmlSession& nvml, const CudaDevice& device) {
   unsigned generation = 0, width = 0;
   if (nvml->nvmlDeviceGetMaxPcieLinkGeneration(gpu.handle, &generation) == Return::success &&
       nvml->nvmlDeviceGetMaxPcieLinkWidth(gpu.handle, &width) == Return::success) {
-    gpu.pcie_gigabytes = lane_gigabytes(generation) * width;
+    gpu.pcie_gigabytes = pcie_gigabytes(generation, width).value_or(0);
     gpu.pcie = fmt::format("PCIe generation {} x {} lanes", generation, width);
   }
   return gpu;

@@ -6,6 +6,9 @@
 #include <string>
 #include <thread>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -105,6 +108,22 @@ TEST(Child, OfMuchOutputTheEndIsKept) {
   EXPECT_EQ(result.output.size(), 64u);
   EXPECT_TRUE(result.output.ends_with("19998\n19999\n"));
   EXPECT_EQ(passed_on, 108890u);
+}
+
+TEST(Child, DescriptorsAreHandedOnInTheirOrder) {
+  // Those of the second come first, and have the numbers that the child knows others by.
+  int first[2], second[2];
+  ASSERT_EQ(::pipe2(first, O_CLOEXEC), 0);
+  ASSERT_EQ(::pipe2(second, O_CLOEXEC), 0);
+  ASSERT_EQ(::write(first[1], "one\n", 4), 4);
+  ASSERT_EQ(::write(second[1], "two\n", 4), 4);
+  ChildOptions options =
+      shell("read a <&3; read b <&4; echo $a $b; [ ! -e /dev/fd/5 ] && echo end");
+  options.descriptors = {second[0], first[0]};
+  EXPECT_EQ(run_child(options).output, "two one\nend\n");
+  options.descriptors = {-1};
+  EXPECT_EQ(run_child(options).end, End::not_started);
+  for (const int file : {first[0], first[1], second[0], second[1]}) ::close(file);
 }
 
 TEST(Child, TheEnvironmentIsInheritedWithTheChanges) {

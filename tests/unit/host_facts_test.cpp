@@ -2,10 +2,12 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <vector>
 
 #include <cuda.h>
 #include <gtest/gtest.h>
 
+#include "fixtures/pcie.h"
 #include "suites/driver/diagnosis.h"
 #include "suites/driver/findings.h"
 #include "tests/unit/root_folder.h"
@@ -203,6 +205,34 @@ TEST(DriverDiagnosis, ALibraryOfAnotherVersionIsBlamedOnWhatBroughtIt) {
             &driver::version_mismatch);
   EXPECT_EQ(kind({"/nix/store/y-toolkit/lib/libcuda.so.1", "/usr/lib/libcuda.so.570.86.10"}),
             &driver::version_mismatch);
+}
+
+TEST(NumberLists, AreReadAsTheKernelWritesThem) {
+  EXPECT_EQ(parse_number_list("0-2,5\n"), (std::vector<int>{0, 1, 2, 5}));
+  EXPECT_EQ(parse_number_list("7"), std::vector<int>{7});
+  EXPECT_EQ(parse_number_list(""), std::vector<int>{});
+  EXPECT_EQ(parse_number_list("\n"), std::vector<int>{});
+  // What is not understood is left out, and what would fill the memory too.
+  EXPECT_EQ(parse_number_list("x,3,-4,6-,99999999999,1-2000000000,4-3,8"),
+            (std::vector<int>{3, 8}));
+}
+
+TEST_F(HostTree, NumaNodesAreThoseWithProcessorsAndMemory) {
+  EXPECT_EQ(host_nodes(root()), std::vector<int>{});
+  write("sys/devices/system/node/has_cpu", "0-1\n");
+  EXPECT_EQ(host_nodes(root()), std::vector<int>{});
+  write("sys/devices/system/node/has_memory", "0-5\n");
+  EXPECT_EQ(host_nodes(root()), (std::vector<int>{0, 1}));
+}
+
+TEST(PcieLinks, CarryWhatTheirGenerationAndWidthSay) {
+  // PCI Express Base Specification: 2.5 GT/s with 8b/10b, 32 GT/s with 128b/130b.
+  EXPECT_DOUBLE_EQ(pcie_gigabytes(1, 1).value(), 0.25);
+  EXPECT_NEAR(pcie_gigabytes(5, 16).value(), 63.0, 0.02);
+  EXPECT_NEAR(pcie_gigabytes(4, 8).value(), 15.75, 0.01);
+  EXPECT_FALSE(pcie_gigabytes(0, 16));
+  EXPECT_FALSE(pcie_gigabytes(7, 16));
+  EXPECT_FALSE(pcie_gigabytes(5, 0));
 }
 
 }  // namespace

@@ -141,7 +141,9 @@ std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
     case cudaDevAttrIpcEventSupport:
     case cudaDevAttrCooperativeLaunch:
       return 1;
-    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:  // the runtime has no name for it
+    // The runtime has no names for these.
+    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED:
       return 1;
     case cudaDevAttrClusterLaunch:
       return properties.clusterLaunch;

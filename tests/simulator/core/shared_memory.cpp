@@ -18,6 +18,15 @@ namespace {
 
 constexpr const char* kFileName = "conformance-sim";
 
+/// Whether the link in /proc to an open file leads to one that create() made.
+bool is_ours(const std::string& link) {
+  char target[PATH_MAX];
+  const ssize_t length = ::readlink(link.c_str(), target, sizeof(target));
+  const std::string ours = std::string("/memfd:") + kFileName;
+  return length >= 0 &&
+         std::string_view(target, static_cast<std::size_t>(length)).rfind(ours, 0) == 0;
+}
+
 }  // namespace
 
 std::shared_ptr<SharedMemory> SharedMemory::map(int file, std::size_t bytes, bool keep) {
@@ -47,13 +56,7 @@ std::shared_ptr<SharedMemory> SharedMemory::open(const SharedName& name) {
   const std::string path =
       "/proc/" + std::to_string(name.process) + "/fd/" + std::to_string(name.descriptor);
   // The number may mean something else by now, which must not be opened.
-  char target[PATH_MAX];
-  const ssize_t length = ::readlink(path.c_str(), target, sizeof(target));
-  const std::string ours = std::string("/memfd:") + kFileName;
-  if (length < 0 ||
-      std::string_view(target, static_cast<std::size_t>(length)).rfind(ours, 0) != 0) {
-    return nullptr;
-  }
+  if (!is_ours(path)) return nullptr;
   const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (file < 0) return nullptr;
   struct stat status {};
@@ -62,6 +65,18 @@ std::shared_ptr<SharedMemory> SharedMemory::open(const SharedName& name) {
     return nullptr;
   }
   return map(file, static_cast<std::size_t>(status.st_size), false);
+}
+
+std::shared_ptr<SharedMemory> SharedMemory::adopt(int descriptor) {
+  if (!is_ours("/proc/self/fd/" + std::to_string(descriptor))) return nullptr;
+  struct stat status {};
+  const int file = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (file < 0) return nullptr;
+  if (::fstat(file, &status) != 0) {
+    ::close(file);
+    return nullptr;
+  }
+  return map(file, static_cast<std::size_t>(status.st_size), true);
 }
 
 SharedMemory::~SharedMemory() {

@@ -26,6 +26,9 @@ class SharedMemory {
   static std::shared_ptr<SharedMemory> create(std::size_t bytes);
   /// What another process made; null if that process is gone or no longer has it.
   static std::shared_ptr<SharedMemory> open(const SharedName& name);
+  /// The file `descriptor` of this process, which stays open by itself; null if it is none of
+  /// these.
+  static std::shared_ptr<SharedMemory> adopt(int descriptor);
   SharedMemory(const SharedMemory&) = delete;
   SharedMemory& operator=(const SharedMemory&) = delete;
   ~SharedMemory();

@@ -1,14 +1,25 @@
 #include "tests/simulator/core/virtual_memory.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "tests/simulator/core/device.h"
 
 namespace conformance::sim {
 namespace {
+
+/// Behind the memory in its file: what another process that is given the file must know of it.
+struct Trailer {
+  static constexpr std::uint64_t kMark = 0x6d656d6f72792121;
+  std::uint64_t mark = kMark;
+  std::int64_t gpu = -1;
+  std::uint64_t bytes = 0;
+};
 
 /// Takes `bytes` at `address`, or anywhere, as addresses without memory.
 char* take_addresses(char* address, std::size_t bytes) {
@@ -22,15 +33,38 @@ char* take_addresses(char* address, std::size_t bytes) {
 
 std::shared_ptr<PhysicalMemory> PhysicalMemory::create(Device& owner, std::size_t bytes) {
   if (!owner.take(bytes)) return nullptr;
-  auto file = SharedMemory::create(bytes);
+  auto file = SharedMemory::create(bytes + sizeof(Trailer));
   if (!file) {
     owner.give_back(bytes);
     return nullptr;
   }
-  return std::shared_ptr<PhysicalMemory>(new PhysicalMemory(owner, std::move(file), bytes));
+  const Trailer trailer{.gpu = owner.index(), .bytes = bytes};
+  std::memcpy(file->data() + bytes, &trailer, sizeof(trailer));
+  return std::shared_ptr<PhysicalMemory>(new PhysicalMemory(owner, std::move(file), bytes, true));
 }
 
-PhysicalMemory::~PhysicalMemory() { owner_.give_back(bytes_); }
+std::shared_ptr<PhysicalMemory> PhysicalMemory::import_file(int descriptor) {
+  auto file = SharedMemory::adopt(descriptor);
+  if (!file || file->bytes() < sizeof(Trailer)) return nullptr;
+  const std::size_t bytes = file->bytes() - sizeof(Trailer);
+  Trailer trailer;
+  std::memcpy(&trailer, file->data() + bytes, sizeof(trailer));
+  World& world = World::get();
+  if (trailer.mark != Trailer::kMark || trailer.bytes != bytes || trailer.gpu < 0 ||
+      trailer.gpu >= world.device_count()) {
+    return nullptr;
+  }
+  return std::shared_ptr<PhysicalMemory>(new PhysicalMemory(
+      world.device(static_cast<int>(trailer.gpu)), std::move(file), bytes, false));
+}
+
+PhysicalMemory::~PhysicalMemory() {
+  if (counted_) owner_.give_back(bytes_);
+}
+
+int PhysicalMemory::export_file() const {
+  return ::fcntl(file_->name().descriptor, F_DUPFD_CLOEXEC, 0);
+}
 
 bool PhysicalMemory::show_at(char* address, std::size_t bytes, std::size_t shift) const {
   const auto show = [&](char* to, std::size_t count, std::size_t from) {

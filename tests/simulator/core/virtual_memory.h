@@ -20,22 +20,27 @@ class PhysicalMemory {
  public:
   /// Null if the GPU has too little left.
   static std::shared_ptr<PhysicalMemory> create(Device& owner, std::size_t bytes);
+  /// What another process exported as this file, which counts as used there; null if it is none.
+  static std::shared_ptr<PhysicalMemory> import_file(int descriptor);
   PhysicalMemory(const PhysicalMemory&) = delete;
   PhysicalMemory& operator=(const PhysicalMemory&) = delete;
   ~PhysicalMemory();
 
   Device& owner() const { return owner_; }
   std::size_t bytes() const { return bytes_; }
+  /// A new descriptor of its file; -1 if the system refuses.
+  int export_file() const;
   /// Shows it at `address`, from `shift` on and then from its start. False if the system refuses.
   bool show_at(char* address, std::size_t bytes, std::size_t shift) const;
 
  private:
-  PhysicalMemory(Device& owner, std::shared_ptr<SharedMemory> file, std::size_t bytes)
-      : owner_(owner), file_(std::move(file)), bytes_(bytes) {}
+  PhysicalMemory(Device& owner, std::shared_ptr<SharedMemory> file, std::size_t bytes, bool counted)
+      : owner_(owner), file_(std::move(file)), bytes_(bytes), counted_(counted) {}
 
   Device& owner_;
   const std::shared_ptr<SharedMemory> file_;
   const std::size_t bytes_;
+  const bool counted_;  ///< as used on its GPU
 };
 
 /// What a GPU may do with mapped memory; the values are those of CUmemAccess_flags.

@@ -3,6 +3,7 @@
 #include "tests/simulator/core/virtual_memory.h"
 
 #include <bit>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,6 +31,15 @@ struct Allocations {
 Allocations& allocations() {
   static auto* const one = new Allocations;
   return *one;
+}
+
+CUmemGenericAllocationHandle hand_out(const std::shared_ptr<PhysicalMemory>& memory,
+                                      const CUmemAllocationProp& properties) {
+  Allocations& handed_out = allocations();
+  const std::lock_guard lock(handed_out.mutex);
+  std::erase_if(handed_out.all, [](const auto& item) { return item.second.memory.expired(); });
+  handed_out.all[++handed_out.last] = {memory, memory, properties, 1};
+  return handed_out.last;
 }
 
 char* address_of(CUdeviceptr address) { return std::bit_cast<char*>(address); }
@@ -106,11 +116,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, std::size_t bytes,
         if (owner == nullptr) return CUDA_ERROR_INVALID_DEVICE;
         auto memory = PhysicalMemory::create(*owner, bytes);
         if (!memory) return CUDA_ERROR_OUT_OF_MEMORY;
-        const std::lock_guard lock(allocations().mutex);
-        *handle = ++allocations().last;
-        std::erase_if(allocations().all,
-                      [](const auto& item) { return item.second.memory.expired(); });
-        allocations().all[*handle] = {memory, memory, *properties, 1};
+        *handle = hand_out(memory, *properties);
         return CUDA_SUCCESS;
       },
       ordinal);
@@ -216,6 +222,45 @@ CUresult cuMemGetAccess(unsigned long long* flags, const CUmemLocation* location
     if (!access) return CUDA_ERROR_INVALID_VALUE;
     *flags = firing.value ? static_cast<unsigned long long>(*firing.value)
                           : static_cast<unsigned long long>(*access);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemExportToShareableHandle(void* exported, CUmemGenericAllocationHandle handle,
+                                      CUmemAllocationHandleType type, unsigned long long flags) {
+  return call("cuMemExportToShareableHandle", [&](const Firing&) {
+    const std::lock_guard lock(allocations().mutex);
+    const auto found = allocations().all.find(handle);
+    if (exported == nullptr || flags != 0 || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR ||
+        found == allocations().all.end() || !found->second.held ||
+        found->second.properties.requestedHandleTypes != type) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const int file = found->second.held->export_file();
+    if (file < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+    std::memcpy(exported, &file, sizeof(file));
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* exported,
+                                        CUmemAllocationHandleType type) {
+  return call("cuMemImportFromShareableHandle", [&](const Firing& firing) {
+    if (handle == nullptr || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const auto file = static_cast<int>(std::bit_cast<std::intptr_t>(exported));
+    auto memory = PhysicalMemory::import_file(file);
+    if (!memory) return CUDA_ERROR_INVALID_VALUE;
+    // A fault yields other memory of that GPU.
+    if (firing.value) memory = PhysicalMemory::create(memory->owner(), memory->bytes());
+    if (!memory) return CUDA_ERROR_OUT_OF_MEMORY;
+    CUmemAllocationProp properties{};
+    properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    properties.requestedHandleTypes = type;
+    properties.location = {CU_MEM_LOCATION_TYPE_DEVICE,
+                           World::get().ordinal(memory->owner().index())};
+    *handle = hand_out(memory, properties);
     return CUDA_SUCCESS;
   });
 }
