@@ -21,16 +21,16 @@ struct Interval {
 };
 
 /// The time of one all-reduce: that of the slowest rank.
-double timed(Ranks& ranks, std::vector<Interval>& intervals, std::size_t count) {
+double timed(Ranks& ranks, std::vector<Interval>& intervals, const Case& what) {
   const NcclClique& clique = ranks.clique();
   for (int rank = 0; rank < clique.size(); ++rank) {
     intervals[static_cast<std::size_t>(rank)].start.record(clique.stream(rank));
   }
-  for (int i = 0; i < kBatch; ++i) ranks.all_reduce(count, /*in_place=*/false);
+  for (int i = 0; i < kBatch; ++i) ranks.launch(what);
   for (int rank = 0; rank < clique.size(); ++rank) {
     intervals[static_cast<std::size_t>(rank)].end.record(clique.stream(rank));
   }
-  ranks.wait(count);
+  ranks.wait(what.text());
   double slowest = 0;
   for (const Interval& interval : intervals) {
     slowest = std::max(slowest, Event::seconds(interval.start, interval.end));
@@ -44,26 +44,29 @@ TEST_F(Bandwidth, LargeSumsAreRightAtFullSpeed) {
   const CudaInventory& devices = require(Devices{2});
   const Subject all{"communicator", "all GPUs"};
   guarded(all, [&] {
-    const std::size_t count = scaled_count(std::size_t{1} << 30, devices);
-    Ranks ranks(devices, count);
+    const std::size_t memory = scaled_to(std::size_t{1} << 30, devices);
+    Ranks ranks(devices, memory);
+    const Case sum{.count = Participant::greatest_count({}, memory, ranks.count())};
     std::vector<Interval> intervals;
     for (const CudaDevice& device : devices) {
       ensure(CONFORMANCE_CALL(cudaSetDevice(device.ordinal)));
       intervals.emplace_back();
     }
-    const double bytes = static_cast<double>(count) * sizeof(float);
-    const double links = 2.0 * (ranks.size() - 1) / ranks.size();
+    const double bytes = static_cast<double>(sum.count * sizeof(float));
+    const double links = 2.0 * (ranks.count() - 1) / ranks.count();
     Figure figure{.name = "all-reduce-bus-bandwidth",
                   .unit = "GB/s",
                   .subject = ranks.subject(),
                   .samples = {},
                   .formula = fmt::format("2(n-1)/n · {} bytes / time of one all-reduce on the "
                                          "slowest rank, n = {}, {} back to back",
-                                         count * sizeof(float), ranks.size(), kBatch)};
+                                         sum.count * sizeof(float), ranks.count(), kBatch)};
     for (int i = 0; i < kWarmUps + kSamples; ++i) {
-      ranks.prepare(count, /*in_place=*/false);
-      const double seconds = timed(ranks, intervals, count);
-      ranks.verify(count, /*in_place=*/false);
+      const Case own = ranks.fresh(sum);
+      ranks.prepare(own);
+      const double seconds = timed(ranks, intervals, own);
+      ranks.check(own);
+      ranks.finish();
       if (i >= kWarmUps) figure.samples.push_back(links * bytes / seconds * 1e-9);
     }
     record(figure);

@@ -45,14 +45,17 @@ inline constexpr FindingKind call_failed{
     "Read NCCL's last error in the finding; run again with NCCL_DEBUG=INFO for its own account."};
 inline constexpr FindingKind wrong_element{
     "nccl.wrong-element", Severity::hardware,
-    "An all-reduce finished, but a rank holds a wrong sum: data was lost or changed between GPUs.",
+    "A collective finished, but a rank holds a wrong result: data was lost or changed between "
+    "GPUs.",
     "Look at the peer layer's results and at the links of the GPU named (`nvidia-smi nvlink -e`). "
     "If all links are sound, go back to the last NCCL and driver that passed."};
 inline constexpr FindingKind input_changed{
-    "nccl.input-changed", Severity::driver, "An all-reduce into another buffer changed its input.",
+    "nccl.input-changed", Severity::driver,
+    "A collective changed its input, which it may only read.",
     "Go back to the last NCCL that passed, and report it to NVIDIA."};
 inline constexpr FindingKind wrote_outside{
-    "nccl.wrote-outside", Severity::driver, "An all-reduce wrote past the end of its result.",
+    "nccl.wrote-outside", Severity::driver,
+    "A collective wrote to memory that is not part of its result.",
     "Go back to the last NCCL that passed, and report it to NVIDIA."};
 
 inline constexpr FindingKind rank_died{

@@ -35,7 +35,7 @@ TEST_F(Gate, ACommunicatorOverAllGpusComesUp) {
   const CudaInventory& devices = require(Devices{1});
   const Subject all{"communicator", "all GPUs"};
   guarded(all, [&] {
-    Ranks ranks(devices, 0);
+    Ranks ranks(devices, 4096);
     const NcclClique& clique = ranks.clique();
     for (int rank = 0; rank < clique.size(); ++rank) {
       int count = -1;

@@ -12,21 +12,13 @@
 #include <fmt/ranges.h>
 
 #include "fixtures/library.h"
-#include "kernels/collective_check.h"
-#include "kernels/compare.h"
 #include "suites/nccl/findings.h"
 
 namespace conformance::nccl {
 namespace {
 
-/// Elements after the last one that must stay as they are, and what their bytes are.
-constexpr std::size_t kGuard = 64;
-constexpr unsigned char kPoison = 0xA5;
-
 /// What Docker gives a container unless told otherwise; NCCL's documentation calls it too little.
 constexpr std::uintmax_t kSmallSharedMemory = std::uintmax_t{64} << 20;
-
-std::uint64_t seed() { return Session::current().settings().seed; }
 
 bool says(const Status& status, std::string_view words) {
   return status.message().find(words) != std::string::npos;
@@ -95,128 +87,98 @@ Finding nccl_finding(const Status& status, const NcclClique& clique, const Subje
           evidence};
 }
 
-Ranks::Ranks(const CudaInventory& devices, std::size_t most) {
+Ranks::Ranks(const CudaInventory& devices, std::size_t bytes) {
   demand(clique_.open(devices, kSetUpDeadline), fmt::format("setting up {} ranks", devices.size()));
-  for (int rank = 0; rank < size(); ++rank) {
-    use(rank);
-    const Stream& stream = clique_.stream(rank);
-    buffers_.push_back({DeviceBuffer<float>(most + kGuard), DeviceBuffer<float>(most + kGuard),
-                        std::make_unique<DeviceResult<kernels::Mismatch>>(stream),
-                        std::make_unique<DeviceResult<kernels::Mismatch>>(stream),
-                        std::make_unique<DeviceResult<kernels::Mismatch>>(stream)});
+  add_participants(bytes);
+}
+
+Ranks::Ranks(NcclClique&& clique, std::size_t bytes) : clique_(std::move(clique)) {
+  add_participants(bytes);
+}
+
+void Ranks::add_participants(std::size_t bytes) {
+  for (int local = 0; local < clique_.size(); ++local) {
+    use(local);
+    participants_.push_back(
+        std::make_unique<Participant>(clique_.rank(local), count(), bytes, clique_.stream(local)));
   }
 }
 
 Subject Ranks::subject() const {
-  return {"communicator", fmt::format("communicator of {} GPUs", size())};
+  return {"communicator", fmt::format("communicator of {} GPUs", count())};
 }
 
-void Ranks::prepare(std::size_t count, bool in_place) {
-  for (int rank = 0; rank < size(); ++rank) {
-    use(rank);
-    const Buffers& own = buffers_[static_cast<std::size_t>(rank)];
-    const cudaStream_t stream = clique_.stream(rank).get();
-    for (const DeviceBuffer<float>* buffer : {&own.input, &own.output}) {
-      ensure(CONFORMANCE_CALL(
-          cudaMemsetAsync(buffer->data(), kPoison, (count + kGuard) * sizeof(float), stream)));
+Case Ranks::fresh(Case what) {
+  what.seed = kernels::mix(Session::current().settings().seed) + ++runs_;
+  return what;
+}
+
+void Ranks::prepare(const Case& what) {
+  for_each([&](Participant& one, int) { one.prepare(what); });
+}
+
+void Ranks::launch(std::span<const Case> cases) {
+  std::vector<std::string> texts;
+  for (const Case& what : cases) texts.push_back(what.text());
+  last_ = fmt::format("{}", fmt::join(texts, "; "));
+  // At most one case of a group has an operation of its own.
+  for_each([&](Participant& one, int local) {
+    for (const Case& what : cases) {
+      demand(CONFORMANCE_CALL(one.make_operation(what, clique_.communicator(local))),
+             "making the operation of " + last_);
     }
-    ensure(CONFORMANCE_CALL(kernels::fill_contribution(
-        source(rank, in_place), count, static_cast<unsigned>(rank), seed(), stream)));
-  }
-}
-
-void Ranks::all_reduce(std::size_t count, bool in_place) {
-  const Status status = clique_.issue(
-      [&](int rank) {
-        return ncclAllReduce(
-            source(rank, in_place), buffers_[static_cast<std::size_t>(rank)].output.data(), count,
-            ncclFloat, ncclSum, clique_.communicator(rank), clique_.stream(rank).get());
+  });
+  const Status launched = clique_.issue(
+      [&](int local) {
+        for (const Case& what : cases) {
+          const ncclResult_t result = participants_[static_cast<std::size_t>(local)]->launch(
+              what, clique_.communicator(local));
+          if (result != ncclSuccess && result != ncclInProgress) return result;
+        }
+        return ncclSuccess;
       },
       kDeadline);
-  demand(status, fmt::format("launching an all-reduce of {} floats", count));
+  demand(launched, "launching " + last_);
+  // Documented: it may go as soon as the last call that was given it has returned.
+  for_each([&](Participant& one, int local) {
+    demand(CONFORMANCE_CALL(one.destroy_operation(clique_.communicator(local))),
+           "destroying the operation of " + last_);
+  });
 }
 
-void Ranks::wait(std::size_t count) {
-  demand(clique_.wait(kDeadline), fmt::format("all-reduce of {} floats", count));
+void Ranks::check(const Case& what) {
+  for_each([&](Participant& one, int) { one.check(what); });
 }
 
-void Ranks::verify(std::size_t count, bool in_place) {
-  const auto ranks = static_cast<unsigned>(size());
-  for (int rank = 0; rank < size(); ++rank) {
-    use(rank);
-    const Buffers& own = buffers_[static_cast<std::size_t>(rank)];
-    const cudaStream_t stream = clique_.stream(rank).get();
-    ensure(CONFORMANCE_CALL(kernels::check_contributions(own.output.data(), count, 0, ranks, seed(),
-                                                         own.sums->data(), stream)));
-    ensure(CONFORMANCE_CALL(kernels::check_bytes(own.output.data() + count, kGuard * sizeof(float),
-                                                 kPoison, own.guards->data(), stream)));
-    if (in_place) continue;
-    ensure(CONFORMANCE_CALL(kernels::check_contributions(own.input.data(), count,
-                                                         static_cast<unsigned>(rank), 1, seed(),
-                                                         own.inputs->data(), stream)));
-  }
-  const std::string what = fmt::format("all-reduce of {} floats over {} ranks, {}", count, ranks,
-                                       in_place ? "in place" : "out of place");
-  bool good = true;
-  for (int rank = 0; rank < size(); ++rank) {
-    use(rank);
-    const Buffers& own = buffers_[static_cast<std::size_t>(rank)];
-    const Subject subject = rank_subject(rank);
-    const kernels::Mismatch sums = own.sums->take(subject);
-    const kernels::Mismatch inputs = own.inputs->take(subject);
-    const kernels::Mismatch guards = own.guards->take(subject);
-    if (sums.count > 0) {
-      const PinnedBuffer<float> found(1);
-      ensure(CONFORMANCE_CALL(cudaMemcpyAsync(found.data(), own.output.data() + sums.first_index,
-                                              sizeof(float), cudaMemcpyDeviceToHost,
-                                              clique_.stream(rank).get())));
-      synchronize(clique_.stream(rank), subject);
-      const unsigned expected = kernels::sum_of_contributions(0, ranks, sums.first_index, seed());
-      fail(Finding(wrong_element, subject,
-                   fmt::format("{}: {} elements of rank {} are wrong; element {} should be {}, is "
-                               "{}",
-                               what, sums.count, rank, sums.first_index, expected, found[0]),
-                   {{"rank", std::int64_t{rank}},
-                    {"wrong_elements", std::uint64_t{sums.count}},
-                    {"offset", std::uint64_t{sums.first_index}},
-                    {"expected", double{static_cast<double>(expected)}},
-                    {"found", double{found[0]}},
-                    {"count", std::uint64_t{count}},
-                    {"in_place", in_place},
-                    {"seed", seed()}}));
-      good = false;
+void Ranks::wait(std::string_view what) { demand(clique_.wait(kDeadline), what); }
+
+void Ranks::finish() {
+  wait(last_);
+  std::set<int> reported;  // a rank's first wrong result; what it holds after that says no more
+  std::uint64_t elements = 0;
+  for_each([&](Participant& one, int local) {
+    for (const Checked& checked : one.take()) {
+      elements += checked.elements;
+      for (const Finding& finding :
+           judge(checked, clique_.rank(local), count(), rank_subject(local))) {
+        if (reported.insert(local).second) fail(finding);
+      }
     }
-    good = expect(inputs.count == 0,
-                  Finding(input_changed, subject,
-                          fmt::format("{}: {} input elements of rank {} changed, the first is {}",
-                                      what, inputs.count, rank, inputs.first_index),
-                          {{"rank", std::int64_t{rank}},
-                           {"changed_elements", std::uint64_t{inputs.count}},
-                           {"offset", std::uint64_t{inputs.first_index}}})) &&
-           good;
-    good = expect(guards.count == 0,
-                  Finding(wrote_outside, subject,
-                          fmt::format("{}: {} bytes behind the result of rank {} changed, the "
-                                      "first is byte {} past its end",
-                                      what, guards.count, rank, guards.first_index),
-                          {{"rank", std::int64_t{rank}},
-                           {"changed_bytes", std::uint64_t{guards.count}},
-                           {"first_byte", std::uint64_t{guards.first_index}}})) &&
-           good;
-  }
-  if (!good) throw TestEnded();
-  verified(std::uint64_t{count} * ranks, "elements");
+  });
+  if (!reported.empty()) throw TestEnded();
+  verified(elements, "elements");
 }
 
-void Ranks::use(int rank) const {
-  ensure(CONFORMANCE_CALL(cudaSetDevice(clique_.device(rank).ordinal)));
+void Ranks::run(Case what) {
+  what = fresh(what);
+  prepare(what);
+  launch(what);
+  check(what);
+  if (participants_.front()->checks() == Participant::kMostChecks) finish();
 }
 
-Subject Ranks::rank_subject(int rank) const { return clique_.device(rank).subject(); }
-
-float* Ranks::source(int rank, bool in_place) const {
-  const Buffers& own = buffers_[static_cast<std::size_t>(rank)];
-  return (in_place ? own.output : own.input).data();
+void Ranks::use(int local) const {
+  ensure(CONFORMANCE_CALL(cudaSetDevice(clique_.device(local).ordinal)));
 }
 
 void Ranks::demand(const Status& status, std::string_view what) {
@@ -228,6 +190,56 @@ void Ranks::demand(const Status& status, std::string_view what) {
   fail_and_end(finding, status.where());
 }
 
+std::vector<Finding> judge(const Checked& checked, int rank, int ranks, const Subject& subject) {
+  const Case& what = checked.what;
+  const kernels::CollectiveFaults& faults = checked.faults;
+  const std::string text = fmt::format("{} over {} ranks", what.text(), ranks);
+  Evidence evidence{
+      {"collective", what.text()}, {"rank", std::int64_t{rank}}, {"ranks", std::int64_t{ranks}}};
+  std::vector<Finding> findings;
+  if (faults.result.count > 0) {
+    const kernels::Contributions rules = what.contributions(ranks);
+    const std::int64_t wanted =
+        kernels::expected_element(rules, what.share(rank, ranks).origin, faults.example);
+    const std::string expected = element_text(what.type, kernels::element_bits(what.type, wanted));
+    const std::string found = element_text(what.type, faults.example_bits);
+    Evidence seen = evidence;
+    seen.add("wrong_elements", std::uint64_t{faults.result.count})
+        .add("compared_elements", checked.elements)
+        .add("first_wrong", std::uint64_t{faults.result.first()})
+        .add("offset", std::uint64_t{faults.example})
+        .add("expected", expected)
+        .add("found", found)
+        .add("seed", std::uint64_t{what.seed});
+    findings.emplace_back(
+        wrong_element, subject,
+        fmt::format("{}: {} elements of rank {} are wrong, the first is {}; element {} should be "
+                    "{}, is {}",
+                    text, faults.result.count, rank, faults.result.first(), faults.example,
+                    expected, found),
+        seen);
+  }
+  if (faults.input.count > 0) {
+    Evidence seen = evidence;
+    seen.add("changed_elements", std::uint64_t{faults.input.count})
+        .add("offset", std::uint64_t{faults.input.first()});
+    findings.emplace_back(input_changed, subject,
+                          fmt::format("{}: {} input elements of rank {} changed, the first is {}",
+                                      text, faults.input.count, rank, faults.input.first()),
+                          seen);
+  }
+  if (faults.outside.count > 0) {
+    Evidence seen = evidence;
+    seen.add("changed_bytes", std::uint64_t{faults.outside.count})
+        .add("first_byte", std::uint64_t{faults.outside.first()});
+    findings.emplace_back(wrote_outside, subject,
+                          fmt::format("{}: {} bytes around the result of rank {} changed", text,
+                                      faults.outside.count, rank),
+                          seen);
+  }
+  return findings;
+}
+
 std::string nccl_environment() {
   std::vector<std::string> found;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -237,11 +249,11 @@ std::string nccl_environment() {
   return found.empty() ? "none" : fmt::format("{}", fmt::join(found, " "));
 }
 
-std::size_t scaled_count(std::size_t wanted, const CudaInventory& devices) {
+std::size_t scaled_to(std::size_t wanted, const CudaInventory& devices) {
   const auto smallest = std::min_element(devices.begin(), devices.end(), [](auto& a, auto& b) {
     return a.total_memory < b.total_memory;
   });
-  return scaled_bytes(wanted, smallest->total_memory) / sizeof(float);
+  return scaled_bytes(wanted, smallest->total_memory);
 }
 
 }  // namespace conformance::nccl

@@ -2,64 +2,87 @@
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "fixtures/cuda_result.h"
 #include "fixtures/nccl_communicator.h"
 #include "fixtures/test.h"
-#include "kernels/mismatch.h"
+#include "suites/nccl/participant.h"
 
 namespace conformance::nccl {
 
 /// NCCL looks at the whole machine while it sets up; the other waits are for work of milliseconds.
 inline constexpr std::chrono::seconds kSetUpDeadline{60};
 
-/// The communicators of a test and, for each rank, buffers of `most` elements.
+/// The communicators of a test and the memory of their ranks. A failure is a finding that ends the
+/// test; at a deadline the communicators are given up, the finding names the ranks and what they
+/// were at, and the process ends.
 class Ranks {
  public:
-  /// Ends the test with a finding if the communicators do not come up.
-  Ranks(const CudaInventory& devices, std::size_t most);
+  /// One rank on each GPU; each of its two buffers has `bytes` bytes.
+  Ranks(const CudaInventory& devices, std::size_t bytes);
+  /// Takes a clique that is up.
+  Ranks(NcclClique&& clique, std::size_t bytes);
 
   NcclClique& clique() { return clique_; }
-  int size() const { return clique_.size(); }
+  /// Ranks of the communicator.
+  int count() const { return clique_.ranks(); }
   Subject subject() const;
+  Subject rank_subject(int local) const { return clique_.device(local).subject(); }
 
-  /// Queues, for each rank: its contributions into the input, poison into the rest of the buffers.
-  void prepare(std::size_t count, bool in_place);
-  /// Launches one all-reduce on every rank.
-  void all_reduce(std::size_t count, bool in_place);
-  /// Waits for what was launched. At the deadline the communicators are given up, the finding
-  /// names the ranks, and the process ends.
-  void wait(std::size_t count);
-  /// Compares every element of every rank, and what lies behind the last one; fails the test and
-  /// ends it for the first rank that is wrong.
-  void verify(std::size_t count, bool in_place);
+  /// The case with data of its own.
+  Case fresh(Case what);
 
- private:
-  struct Buffers {
-    DeviceBuffer<float> input, output;
-    std::unique_ptr<DeviceResult<kernels::Mismatch>> sums, inputs, guards;
-  };
-  void use(int rank) const;
-  Subject rank_subject(int rank) const;
-  float* source(int rank, bool in_place) const;
-  /// Ends the test, and at a deadline the process, unless `status` is success.
+  // One case in steps, for all local ranks. Only launch() waits, for NCCL to have queued the work.
+
+  /// Queues the ranks' contributions, and poison around what they are to receive.
+  void prepare(const Case& what);
+  /// Launches one or several cases as one group.
+  void launch(std::span<const Case> cases);
+  void launch(const Case& what) { launch({&what, 1}); }
+  /// Queues the comparison of every element of every rank, and of what lies around.
+  void check(const Case& what);
+  /// Waits until everything that was queued is done; what it is, for the finding.
+  void wait(std::string_view what);
+  /// Waits and judges what was checked; the first finding for each rank ends the test.
+  void finish();
+
+  /// All steps but finish(), with fresh data; finish() as often as checks' results need room.
+  void run(Case what);
+
+  /// Ends the test with a finding, and at a deadline the process, unless `status` is success.
   void demand(const Status& status, std::string_view what);
 
+ private:
+  void add_participants(std::size_t bytes);
+  void use(int local) const;
+  /// For each local rank, its GPU current.
+  template <typename Work>
+  void for_each(const Work& work) {
+    for (int local = 0; local < clique_.size(); ++local) {
+      use(local);
+      work(*participants_[static_cast<std::size_t>(local)], local);
+    }
+  }
+
   NcclClique clique_;
-  std::vector<Buffers> buffers_;
+  std::vector<std::unique_ptr<Participant>> participants_;
+  std::string last_;  ///< what was queued last
+  std::uint64_t runs_ = 0;
 };
 
 /// What a failed call or wait of a clique stands for; `what` was being done.
 Finding nccl_finding(const Status& status, const NcclClique& clique, const Subject& subject,
                      std::string_view what);
+/// What is wrong with a rank's memory after a case; empty if nothing is.
+std::vector<Finding> judge(const Checked& checked, int rank, int ranks, const Subject& subject);
 
 /// "NCCL_DEBUG=INFO NCCL_P2P_DISABLE=1", or "none".
 std::string nccl_environment();
 
-/// The count of floats that a test of `wanted` bytes may use on the smallest of the GPUs.
-std::size_t scaled_count(std::size_t wanted, const CudaInventory& devices);
+/// The size of a test that would like to have `wanted` bytes on the smallest of the GPUs.
+std::size_t scaled_to(std::size_t wanted, const CudaInventory& devices);
 
 }  // namespace conformance::nccl

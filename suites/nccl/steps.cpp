@@ -87,7 +87,7 @@ class Rank {
     const Status done = sums.wait(kDeadline);
     if (is_not_offered(done)) return false;
     demand(done, what);
-    right_ = sums.verify(count, step_.name()) && right_;
+    right_ = sums.verify(step_.name()) && right_;
     return true;
   }
 

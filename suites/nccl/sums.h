@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "fixtures/cuda_result.h"
 #include "fixtures/nccl_communicator.h"
-#include "kernels/mismatch.h"
+#include "suites/nccl/participant.h"
 
 namespace conformance::nccl {
 
@@ -21,20 +20,19 @@ class Sums {
   /// Queues the contributions, and the all-reduce behind them.
   Status launch(std::size_t count);
   Status wait(std::chrono::milliseconds deadline);
-  /// Compares every element here, and records a finding for each GPU that is wrong; `how` says how
-  /// the ranks were started. Yields whether all are right: the test goes on, for the other ranks
-  /// wait for this one's next sum. Throws StatusError.
-  bool verify(std::size_t count, const std::string& how);
+  /// Compares every element of the last sum here, and records a finding for each GPU that is wrong;
+  /// `how` says how the ranks were started. Yields whether all are right: the test goes on, for the
+  /// other ranks wait for this one's next sum. Throws StatusError.
+  bool verify(const std::string& how);
 
  private:
-  struct Part {
-    DeviceBuffer<float> input, output;
-    std::unique_ptr<DeviceResult<kernels::Mismatch>> mismatch;
-  };
+  Participant& part(int index);
   void use(int index) const;
 
   NcclClique& clique_;
-  std::vector<Part> parts_;
+  std::vector<std::unique_ptr<Participant>> parts_;
+  Case sum_;
+  std::uint64_t launched_ = 0;
 };
 
 }  // namespace conformance::nccl

@@ -500,7 +500,8 @@ bool keeps_old_bytes(const Firing& firing) {
 void damage(const Firing& firing, void* out, std::size_t bytes, std::size_t element_bytes,
             const std::vector<char>& before) {
   auto* byte = static_cast<unsigned char*>(out);
-  for (const DataFault& fault : firing.data) {
+  for (DataFault fault : firing.data) {
+    if (fault.offset == ~0ull && bytes > 0) fault.offset = bytes / element_bytes - 1;
     switch (fault.kind) {
       case DataFault::Kind::bit_flip:
         if (fault.offset < bytes) byte[fault.offset] ^= static_cast<unsigned char>(1u << fault.bit);
@@ -533,6 +534,8 @@ void damage(const Firing& firing, void* out, std::size_t bytes, std::size_t elem
         }
         break;
       case DataFault::Kind::lose_input:
+      case DataFault::Kind::change_input:
+      case DataFault::Kind::write_behind:
         break;  // the collective's own affair
       case DataFault::Kind::drop_write:
         if (fault.offset < before.size()) {

@@ -17,17 +17,6 @@ namespace {
 
 constexpr std::int64_t kForever = std::numeric_limits<std::int64_t>::max();
 
-void merge(Firing& into, const Firing& from) {
-  if (from.code) into.code = from.code;
-  if (from.fail) into.fail = from.fail;
-  if (from.value) into.value = from.value;
-  if (from.text) into.text = from.text;
-  into.delay_seconds += from.delay_seconds;
-  into.hang = into.hang || from.hang;
-  into.slow *= from.slow;
-  into.data.insert(into.data.end(), from.data.begin(), from.data.end());
-}
-
 DataFault read_data(JsonObject& object, DataFault::Kind kind) {
   DataFault data;
   data.kind = kind;
@@ -38,6 +27,8 @@ DataFault read_data(JsonObject& object, DataFault::Kind kind) {
       data.value = object.required<int>("value") == 0 ? 0 : 1;
       [[fallthrough]];
     case DataFault::Kind::bit_flip:
+    case DataFault::Kind::change_input:
+    case DataFault::Kind::write_behind:
       object.read("byte", data.offset);
       object.read("bit", data.bit);
       if (data.bit < 0 || data.bit > 7) {
@@ -45,9 +36,12 @@ DataFault read_data(JsonObject& object, DataFault::Kind kind) {
       }
       break;
     case DataFault::Kind::wrong_element:
-    case DataFault::Kind::not_a_number:
-      object.read("element", data.offset);
+    case DataFault::Kind::not_a_number: {
+      std::int64_t element = 0;
+      object.read("element", element);
+      data.offset = static_cast<std::uint64_t>(element);
       break;
+    }
     case DataFault::Kind::lose_input:
     case DataFault::Kind::drop_write:
       object.read("byte", data.offset);
@@ -58,6 +52,17 @@ DataFault read_data(JsonObject& object, DataFault::Kind kind) {
 }
 
 }  // namespace
+
+void merge(Firing& into, const Firing& from) {
+  if (from.code) into.code = from.code;
+  if (from.fail) into.fail = from.fail;
+  if (from.value) into.value = from.value;
+  if (from.text) into.text = from.text;
+  into.delay_seconds += from.delay_seconds;
+  into.hang = into.hang || from.hang;
+  into.slow *= from.slow;
+  into.data.insert(into.data.end(), from.data.begin(), from.data.end());
+}
 
 Faults::Fault Faults::read(const nlohmann::json& json, const std::string& place) {
   JsonObject object(json, place);
@@ -131,6 +136,10 @@ Faults::Fault Faults::read(const nlohmann::json& json, const std::string& place)
     firing.data.push_back(read_data(object, DataFault::Kind::drop_write));
   } else if (effect == "lose-input") {
     firing.data.push_back(read_data(object, DataFault::Kind::lose_input));
+  } else if (effect == "change-input") {
+    firing.data.push_back(read_data(object, DataFault::Kind::change_input));
+  } else if (effect == "write-behind") {
+    firing.data.push_back(read_data(object, DataFault::Kind::write_behind));
   } else {
     throw std::runtime_error(place + ".effect: unknown effect \"" + effect + "\"");
   }

@@ -31,9 +31,12 @@ struct DataFault {
     not_a_number,   ///< one element of the output becomes NaN
     drop_write,     ///< a range of the output keeps what it held before
     stuck_bit,      ///< one bit of each byte of a range has one value
-    lose_input      ///< of a collective: a range of the rank's input counts as zero
+    // Of a collective:
+    lose_input,    ///< a range of the rank's input counts as zero
+    change_input,  ///< one bit of the rank's input is inverted
+    write_behind   ///< one bit behind the rank's output is set
   } kind = Kind::bit_flip;
-  std::uint64_t offset = 0;  ///< byte (bit_flip, drop_write) or element
+  std::uint64_t offset = 0;  ///< byte (bit_flip, drop_write) or element; -1: the last element
   std::uint64_t bytes = ~0ull;
   int bit = 0;
   int value = 0;  ///< of a stuck bit
@@ -50,6 +53,9 @@ struct Firing {
   double slow = 1;           ///< factor on the modelled duration
   std::vector<DataFault> data;
 };
+
+/// Adds the faults that fire under another name of the same call.
+void merge(Firing& into, const Firing& from);
 
 /// The faults of a scenario. Thread-safe.
 class Faults {

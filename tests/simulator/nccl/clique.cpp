@@ -4,9 +4,12 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include <pthread.h>
@@ -18,48 +21,76 @@ namespace {
 // A rank may be so many collectives ahead of another.
 constexpr std::size_t kMeetings = 16;
 
-template <typename T>
-void reduce(const std::vector<const char*>& inputs, const std::vector<char*>& outputs,
-            std::size_t count, ncclRedOp_t operation) {
-  const auto* first = reinterpret_cast<const T*>(inputs[0]);
-  std::vector<T> result(first, first + count);
-  for (std::size_t rank = 1; rank < inputs.size(); ++rank) {
-    const auto* input = reinterpret_cast<const T*>(inputs[rank]);
-    for (std::size_t i = 0; i < count; ++i) {
-      if (operation == ncclSum) {
-        result[i] += input[i];
-      } else if (operation == ncclMax) {
-        result[i] = std::max(result[i], input[i]);
-      } else {
-        result[i] = std::min(result[i], input[i]);
-      }
-    }
+/// Elements that a rank gives and gets in a collective.
+std::size_t sent(const Collective& call, int rank, int ranks) {
+  switch (call.kind) {
+    case Collective::Kind::broadcast:
+      return rank == call.root ? call.count : 0;
+    case Collective::Kind::reduce_scatter:
+      return call.count * static_cast<std::size_t>(ranks);
+    default:
+      return call.count;
   }
-  for (char* const output : outputs) {
-    std::copy(result.begin(), result.end(), reinterpret_cast<T*>(output));
+}
+std::size_t received(const Collective& call, int rank, int ranks) {
+  switch (call.kind) {
+    case Collective::Kind::reduce:
+      return rank == call.root ? call.count : 0;
+    case Collective::Kind::all_gather:
+      return call.count * static_cast<std::size_t>(ranks);
+    default:
+      return call.count;
   }
 }
 
-/// What a rank's faults make of its part of an all-reduce.
+/// Modelled: how often each byte goes through each link of a ring, for one byte per rank.
+double passes(const Collective& call, int ranks) {
+  const double others = ranks == 1 ? 1 : ranks - 1;
+  switch (call.kind) {
+    case Collective::Kind::all_reduce:
+      return ranks == 1 ? 1 : 2 * others / ranks;
+    case Collective::Kind::reduce_scatter:
+    case Collective::Kind::all_gather:
+      return others;
+    default:
+      return 1;
+  }
+}
+
+bool without_peer_access() {
+  const char* const value = std::getenv("NCCL_P2P_DISABLE");
+  return value != nullptr && std::string_view(value) == "1";
+}
+
+/// Between two GPUs, as NCCL moves data there.
+double hop_rate(int from, int to) {
+  World& world = World::get();
+  if (from == to || !without_peer_access()) return world.copy_rate(from, to);
+  // Through host memory, one half after the other.
+  return std::min(world.copy_rate(from, -1), world.copy_rate(-1, to)) / 2;
+}
+
+/// What a rank's faults make of its part of a collective.
 class Disturbance {
  public:
   /// What is lost of the input is zero until the end: the rank that does the work may be in another
   /// process.
-  Disturbance(const AllReduce& call, const Firing& firing)
+  Disturbance(const Collective& call, int rank, int ranks, const Firing& firing)
       : firing_(firing),
+        input_(static_cast<char*>(const_cast<void*>(call.input))),
         output_(static_cast<char*>(call.output)),
         element_(bytes_of(call.type)),
-        bytes_(call.count * element_) {
-    if (keeps_old_bytes(firing)) before_.assign(output_, output_ + bytes_);
-    auto* const input = static_cast<char*>(const_cast<void*>(call.input));
-    in_place_ = input == output_;
+        read_(sent(call, rank, ranks) * element_),
+        written_(received(call, rank, ranks) * element_) {
+    if (keeps_old_bytes(firing)) before_.assign(output_, output_ + written_);
+    in_place_ = input_ < output_ + written_ && output_ < input_ + read_;
     for (const DataFault& fault : firing.data) {
-      if (fault.kind != DataFault::Kind::lose_input || fault.offset >= bytes_) continue;
+      if (fault.kind != DataFault::Kind::lose_input || fault.offset >= read_) continue;
       const std::size_t from = fault.offset / element_ * element_;
-      const std::size_t most = bytes_ - from;
+      const std::size_t most = read_ - from;
       const std::size_t length = std::min<std::uint64_t>(fault.bytes, most) / element_ * element_;
-      lost_.push_back({input + from, {input + from, input + from + length}});
-      std::memset(input + from, 0, length);
+      lost_.push_back({input_ + from, {input_ + from, input_ + from + length}});
+      std::memset(input_ + from, 0, length);
     }
   }
   void end(bool done) {
@@ -68,7 +99,16 @@ class Disturbance {
         std::copy(lost->bytes.begin(), lost->bytes.end(), lost->at);
       }
     }
-    if (done) damage(firing_, output_, bytes_, element_, before_);
+    if (!done) return;
+    damage(firing_, output_, written_, element_, before_);
+    for (const DataFault& fault : firing_.data) {
+      const auto bit = static_cast<char>(1 << fault.bit);
+      if (fault.kind == DataFault::Kind::change_input && fault.offset < read_) {
+        input_[fault.offset] ^= bit;
+      } else if (fault.kind == DataFault::Kind::write_behind) {
+        output_[written_ + fault.offset] |= bit;
+      }
+    }
   }
 
  private:
@@ -77,8 +117,9 @@ class Disturbance {
     std::vector<char> bytes;
   };
   const Firing& firing_;
+  char* input_;
   char* output_;
-  std::size_t element_, bytes_;
+  std::size_t element_, read_, written_;
   bool in_place_ = false;
   std::vector<char> before_;
   std::vector<Lost> lost_;
@@ -104,31 +145,19 @@ std::string bus_id(const Gpu& gpu) {
 
 }  // namespace
 
-std::size_t bytes_of(ncclDataType_t type) {
-  switch (type) {
-    case ncclFloat32:
-    case ncclInt32:
-      return 4;
-    case ncclFloat64:
-    case ncclUint64:
-      return 8;
-    default:
-      return 0;
-  }
-}
-
 /// One collective; ranks meet here. Number 0: nobody does.
 struct Membership::Meeting {
   std::uint64_t number;
   int arrived, left;
   bool done;
   double starts;
-  AllReduce call;  ///< of the rank that came first; the buffers are below
-  struct Buffers {
+  Collective call;  ///< of the rank that came first; what is each rank's own is below
+  struct Part {
     const char* input;  ///< addresses in the rank's process
     const char* output;
+    std::uint64_t scalar;
   };
-  std::array<Buffers, kMostRanks> buffers;
+  std::array<Part, kMostRanks> parts;
 };
 
 /// All zero at first, but for the mutex.
@@ -149,6 +178,23 @@ struct Membership::Shared {
   };
   std::array<Rank, kMostRanks> ranks;
   std::array<Meeting, kMeetings> meetings;
+  /// A message on its way; one at a time for each pair.
+  struct Mail {
+    bool posted, taken;
+    const char* data;  ///< the address in the sender's process
+    std::size_t bytes;
+    double ready;  ///< of who came last
+  };
+  std::array<std::array<Mail, kMostRanks>, kMostRanks> mail;  ///< by sender and receiver
+  struct Split {
+    std::uint64_t number;  ///< 0: none
+    int asked, left;
+    struct Wish {
+      int color, key;
+      SharedName place;  ///< where the ranks of the color meet
+    };
+    std::array<Wish, kMostRanks> wishes;
+  } split;
 };
 
 /// Holds the shared mutex.
@@ -184,9 +230,9 @@ bool Membership::all_joined(const SharedMemory& memory) {
   return shared.size > 0 && shared.joined == shared.size;
 }
 
-ncclResult_t make_unique_id(ncclUniqueId& id) {
+std::shared_ptr<SharedMemory> Membership::create_meeting_place() {
   std::shared_ptr<SharedMemory> memory = SharedMemory::create(sizeof(Membership::Shared));
-  if (!memory) return ncclSystemError;
+  if (!memory) return nullptr;
   auto* const shared = new (memory->data()) Membership::Shared{};
   pthread_mutexattr_t attributes;
   ::pthread_mutexattr_init(&attributes);
@@ -194,11 +240,20 @@ ncclResult_t make_unique_id(ncclUniqueId& id) {
   ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
   ::pthread_mutex_init(&shared->mutex, &attributes);
   ::pthread_mutexattr_destroy(&attributes);
-  write_handle(HandleKind::clique, memory->name(), id.internal);
   const std::lock_guard lock(meeting_places().mutex);
-  std::erase_if(meeting_places().open,
-                [](const auto& place) { return Membership::all_joined(*place); });
-  meeting_places().open.push_back(std::move(memory));
+  meeting_places().open.push_back(memory);
+  return memory;
+}
+
+ncclResult_t make_unique_id(ncclUniqueId& id) {
+  {
+    const std::lock_guard lock(meeting_places().mutex);
+    std::erase_if(meeting_places().open,
+                  [](const auto& place) { return Membership::all_joined(*place); });
+  }
+  const std::shared_ptr<SharedMemory> memory = Membership::create_meeting_place();
+  if (!memory) return ncclSystemError;
+  write_handle(HandleKind::clique, memory->name(), id.internal);
   return ncclSuccess;
 }
 
@@ -325,10 +380,10 @@ void Membership::abort() {
   while (running_ > 0) lock.wait();
 }
 
-Outcome Membership::run(const AllReduce& call, const Firing& firing) {
+Outcome Membership::run(const Collective& call, const Firing& firing) {
   Lock lock(shared());
   ++running_;
-  Disturbance disturbance(call, firing);
+  Disturbance disturbance(call, rank_, size_, firing);
   Outcome outcome;
   const bool done = take_part(lock, call, outcome);
   disturbance.end(done);
@@ -337,22 +392,24 @@ Outcome Membership::run(const AllReduce& call, const Firing& firing) {
   return outcome;
 }
 
-bool Membership::take_part(Lock& lock, const AllReduce& call, Outcome& outcome) {
-  Meeting& meeting = shared().meetings[call.number % kMeetings];
-  const bool free = wait(lock, [&] {
-    return meeting.number == call.number || (meeting.number == 0 && !shared().broken);
-  });
+bool Membership::take_part(Lock& lock, const Collective& call, Outcome& outcome) {
+  const std::uint64_t number = ++collectives_;
+  Meeting& meeting = shared().meetings[number % kMeetings];
+  const bool free = wait(
+      lock, [&] { return meeting.number == number || (meeting.number == 0 && !shared().broken); });
   if (!free) return false;
   if (meeting.number == 0) {
-    meeting.number = call.number;
+    meeting.number = number;
     meeting.call = call;
   }
-  const AllReduce& first = meeting.call;
-  if (first.count != call.count || first.type != call.type || first.operation != call.operation) {
+  const Collective& first = meeting.call;
+  if (first.kind != call.kind || first.count != call.count || first.type != call.type ||
+      first.operation != call.operation || first.root != call.root) {
     shared().broken = true;  // the ranks do not agree on what to do
   }
-  meeting.buffers[static_cast<std::size_t>(rank_)] = {static_cast<const char*>(call.input),
-                                                      static_cast<const char*>(call.output)};
+  meeting.parts[static_cast<std::size_t>(rank_)] = {static_cast<const char*>(call.input),
+                                                    static_cast<const char*>(call.output),
+                                                    call.scalar.value_or(0)};
   meeting.starts = std::max(meeting.starts, Stream::ready_time());
   if (++meeting.arrived == size_ && !shared().broken) {
     meeting.done = do_work(meeting);
@@ -360,7 +417,8 @@ bool Membership::take_part(Lock& lock, const AllReduce& call, Outcome& outcome) 
     announce_change(shared().changes);
   }
   const bool done = wait(lock, [&] { return meeting.done; });
-  outcome = {seconds_for(call.count * bytes_of(call.type)), 0, meeting.starts};
+  const double bytes = static_cast<double>(call.count * bytes_of(call.type));
+  outcome = {5 * kLatency + passes(call, size_) * bytes / slowest_hop(), 0, meeting.starts};
   if (++meeting.left == size_) {
     meeting = {};
     announce_change(shared().changes);
@@ -369,30 +427,181 @@ bool Membership::take_part(Lock& lock, const AllReduce& call, Outcome& outcome) 
 }
 
 bool Membership::do_work(const Meeting& meeting) {
+  const Collective& call = meeting.call;
+  const auto ranks = static_cast<std::size_t>(size_);
+  const std::size_t bytes = call.count * bytes_of(call.type);
   std::vector<const char*> inputs;
   std::vector<char*> outputs;
+  std::vector<std::uint64_t> scalars;
   for (int rank = 0; rank < size_; ++rank) {
-    const Meeting::Buffers& buffers = meeting.buffers[static_cast<std::size_t>(rank)];
-    inputs.push_back(local(rank, buffers.input));
-    outputs.push_back(local(rank, buffers.output));
-    if (inputs.back() == nullptr || outputs.back() == nullptr) return false;
+    const Meeting::Part& part = meeting.parts[static_cast<std::size_t>(rank)];
+    // A buffer that is not looked at may be null.
+    inputs.push_back(local(rank, part.input));
+    outputs.push_back(local(rank, part.output));
+    if (inputs.back() == nullptr && sent(call, rank, size_) > 0) return false;
+    if (outputs.back() == nullptr && received(call, rank, size_) > 0) return false;
+    if (call.scalar) scalars.push_back(part.scalar);
   }
-  const AllReduce& call = meeting.call;
-  switch (call.type) {
-    case ncclFloat32:
-      reduce<float>(inputs, outputs, call.count, call.operation);
+  const auto root = static_cast<std::size_t>(call.root);
+  std::vector<char> result(bytes);
+  const auto reduce_from = [&](std::size_t offset) {
+    std::vector<const char*> parts;
+    for (const char* const input : inputs) parts.push_back(input + offset);
+    reduce(call.type, call.operation, scalars, parts, call.count, result.data());
+  };
+  switch (call.kind) {
+    case Collective::Kind::all_reduce:
+      reduce_from(0);
+      for (char* const output : outputs) std::memcpy(output, result.data(), bytes);
       break;
-    case ncclFloat64:
-      reduce<double>(inputs, outputs, call.count, call.operation);
+    case Collective::Kind::reduce:
+      reduce_from(0);
+      std::memcpy(outputs[root], result.data(), bytes);
       break;
-    case ncclInt32:
-      reduce<std::int32_t>(inputs, outputs, call.count, call.operation);
+    case Collective::Kind::broadcast:
+      for (char* const output : outputs) std::memmove(output, inputs[root], bytes);
       break;
-    default:
-      reduce<std::uint64_t>(inputs, outputs, call.count, call.operation);
+    case Collective::Kind::reduce_scatter:
+      // In place, a rank's result takes the place of what it contributed to just that.
+      for (std::size_t rank = 0; rank < ranks; ++rank) {
+        reduce_from(rank * bytes);
+        std::memcpy(outputs[rank], result.data(), bytes);
+      }
+      break;
+    case Collective::Kind::all_gather:
+      for (char* const output : outputs) {
+        for (std::size_t rank = 0; rank < ranks; ++rank) {
+          std::memmove(output + rank * bytes, inputs[rank], bytes);
+        }
+      }
       break;
   }
   return true;
+}
+
+Outcome Membership::exchange(const std::vector<Message>& sends,
+                             const std::vector<Message>& receives) {
+  Lock lock(shared());
+  ++running_;
+  std::vector<std::vector<char>> before(receives.size());
+  for (std::size_t i = 0; i < receives.size(); ++i) {
+    const auto* const data = static_cast<const char*>(receives[i].data);
+    if (keeps_old_bytes(receives[i].firing)) before[i].assign(data, data + receives[i].bytes);
+  }
+  Outcome outcome;
+  if (pass_messages(lock, sends, receives, outcome)) {
+    for (std::size_t i = 0; i < receives.size(); ++i) {
+      const Message& message = receives[i];
+      damage(message.firing, message.data, message.bytes, message.element_bytes, before[i]);
+    }
+  }
+  --running_;
+  if (aborted_) announce_change(shared().changes);
+  return outcome;
+}
+
+bool Membership::pass_messages(Lock& lock, const std::vector<Message>& sends,
+                               const std::vector<Message>& receives, Outcome& outcome) {
+  enum class State { waiting, posted, done };
+  std::vector<State> sending(sends.size(), State::waiting);
+  std::vector<bool> received(receives.size(), false);
+  double starts = Stream::ready_time();
+  // What goes between the same two ranks keeps its order.
+  const auto first_to = [](const auto& messages, std::size_t which, const auto& over) {
+    for (std::size_t i = 0; i < which; ++i) {
+      if (messages[i].peer == messages[which].peer && !over(i)) return false;
+    }
+    return true;
+  };
+  const auto step = [&] {
+    bool all = true;
+    for (std::size_t i = 0; i < sends.size(); ++i) {
+      Shared::Mail& mail =
+          shared().mail[static_cast<std::size_t>(rank_)][static_cast<std::size_t>(sends[i].peer)];
+      if (sending[i] == State::waiting && !mail.posted && !shared().broken &&
+          first_to(sends, i, [&](std::size_t one) { return sending[one] == State::done; })) {
+        mail = {true, false, static_cast<const char*>(sends[i].data), sends[i].bytes, starts};
+        sending[i] = State::posted;
+        announce_change(shared().changes);
+      } else if (sending[i] == State::posted && mail.taken) {
+        starts = std::max(starts, mail.ready);
+        mail = {};
+        sending[i] = State::done;
+        announce_change(shared().changes);
+      }
+      all = all && sending[i] == State::done;
+    }
+    for (std::size_t i = 0; i < receives.size(); ++i) {
+      Shared::Mail& mail =
+          shared()
+              .mail[static_cast<std::size_t>(receives[i].peer)][static_cast<std::size_t>(rank_)];
+      if (!received[i] && mail.posted && !mail.taken && !shared().broken &&
+          first_to(receives, i, [&](std::size_t one) { return bool{received[one]}; })) {
+        const char* const data = local(receives[i].peer, mail.data);
+        if (mail.bytes != receives[i].bytes || data == nullptr) {
+          shared().broken = true;  // the ranks do not agree on what to do, or one is gone
+          return false;
+        }
+        if (mail.bytes > 0) std::memmove(receives[i].data, data, mail.bytes);
+        mail.taken = true;
+        mail.ready = std::max(mail.ready, Stream::ready_time());
+        starts = std::max(starts, mail.ready);
+        received[i] = true;
+        announce_change(shared().changes);
+      }
+      all = all && received[i];
+    }
+    return all;
+  };
+  // What a rank sends itself it takes only after it was posted.
+  const bool done = wait(lock, [&] { return step() || step() || step(); });
+  double out = 0;
+  double in = 0;
+  for (const Message& one : sends) out += static_cast<double>(one.bytes) / rate_to(one.peer);
+  for (const Message& one : receives) in += static_cast<double>(one.bytes) / rate_to(one.peer);
+  outcome = {5 * kLatency + std::max(out, in), 0, starts};
+  return done;
+}
+
+bool Membership::begin_split(int color, int key) {
+  const Lock lock(shared());
+  Shared::Split& split = shared().split;
+  if (split.number != 0 && split.number != splits_ + 1) return false;
+  split.number = splits_ + 1;
+  split.wishes[static_cast<std::size_t>(rank_)] = {color, key, {}};
+  if (++split.asked == size_) {
+    std::map<int, SharedName> places;
+    for (int rank = 0; rank < size_; ++rank) {
+      Shared::Split::Wish& wish = split.wishes[static_cast<std::size_t>(rank)];
+      if (wish.color == NCCL_SPLIT_NOCOLOR) continue;
+      const auto [place, is_new] = places.try_emplace(wish.color);
+      if (is_new) {
+        if (const auto memory = create_meeting_place()) place->second = memory->name();
+      }
+      wish.place = place->second;
+    }
+    announce_change(shared().changes);
+  }
+  return true;
+}
+
+std::optional<std::shared_ptr<Membership>> Membership::end_split() {
+  const Lock lock(shared());
+  Shared::Split& split = shared().split;
+  if (split.asked < size_) return std::nullopt;
+  const Shared::Split::Wish mine = split.wishes[static_cast<std::size_t>(rank_)];
+  int number = 0;
+  int ranks = 0;
+  for (int rank = 0; rank < size_; ++rank) {
+    const Shared::Split::Wish& other = split.wishes[static_cast<std::size_t>(rank)];
+    if (other.color != mine.color) continue;
+    ++ranks;
+    if (other.key < mine.key || (other.key == mine.key && rank < rank_)) ++number;
+  }
+  ++splits_;
+  if (++split.left == size_) split = {};
+  if (mine.color == NCCL_SPLIT_NOCOLOR) return nullptr;
+  return open(mine.place, number, ranks, World::get().device(device_));
 }
 
 /// Where this process has an address of a rank's GPU; null if that rank's process is gone.
@@ -404,19 +613,19 @@ char* Membership::local(int rank, const char* address) {
   return gpu ? gpu->data() + (address - one.memory_base) : nullptr;
 }
 
-/// Modelled: a ring over the slowest of its links, in both halves of an all-reduce.
-double Membership::seconds_for(std::size_t bytes) {
+/// Modelled: what a ring over the ranks carries.
+double Membership::slowest_hop() const {
   const auto ranks = static_cast<std::size_t>(size_);
-  const World& world = World::get();
   double rate = 0;
   for (std::size_t i = 0; i < ranks; ++i) {
-    const double hop =
-        world.copy_rate(shared().ranks[i].device, shared().ranks[(i + 1) % ranks].device);
+    const double hop = hop_rate(shared().ranks[i].device, shared().ranks[(i + 1) % ranks].device);
     rate = i == 0 ? hop : std::min(rate, hop);
   }
-  const double factor =
-      ranks == 1 ? 1 : 2.0 * static_cast<double>(ranks - 1) / static_cast<double>(ranks);
-  return 5 * kLatency + factor * static_cast<double>(bytes) / rate;
+  return rate;
+}
+
+double Membership::rate_to(int peer) const {
+  return hop_rate(device_, shared().ranks[static_cast<std::size_t>(peer)].device);
 }
 
 }  // namespace conformance::sim::nccl

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,24 +11,34 @@
 
 #include "tests/simulator/core/device.h"
 #include "tests/simulator/core/shared_memory.h"
+#include "tests/simulator/nccl/reduction.h"
 
 namespace conformance::sim::nccl {
 
-/// A collective that every rank of a communicator takes part in.
-struct AllReduce {
-  std::uint64_t number = 0;  ///< counts the communicator's collectives from 1
+/// One rank's part in a collective that every rank of a communicator takes part in.
+struct Collective {
+  enum class Kind { all_reduce, reduce, broadcast, reduce_scatter, all_gather };
+  Kind kind = Kind::all_reduce;
   const void* input = nullptr;
   void* output = nullptr;
-  std::size_t count = 0;
+  std::size_t count = 0;  ///< that of NCCL's call
   ncclDataType_t type = ncclFloat32;
-  ncclRedOp_t operation = ncclSum;
+  ncclRedOp_t operation = ncclSum;      ///< a built-in one
+  std::optional<std::uint64_t> scalar;  ///< what a sum multiplies the rank's contribution with
+  int root = 0;
+};
+
+/// What a rank sends to others, or receives from them, at the same time.
+struct Message {
+  int peer = 0;
+  void* data = nullptr;  ///< only read if sent
+  std::size_t bytes = 0;
+  std::size_t element_bytes = 1;
+  Firing firing;  ///< of what is received
 };
 
 /// The most ranks that a communicator can have.
 inline constexpr int kMostRanks = 32;
-
-/// Bytes of an element, 0 if the all-reduce does not know the type.
-std::size_t bytes_of(ncclDataType_t type);
 
 /// A new meeting place for the ranks of a communicator, reached by its ID from any process of the
 /// host. The process that made it holds it until all ranks have joined.
@@ -59,11 +70,21 @@ class Membership {
   bool spans_processes() const;
   /// Whether every two of the ranks are joined by NVLink; all must have joined.
   bool has_nvlink() const;
-  /// Takes part, once all others do; called in stream order. The rank that comes last does the work
-  /// for all.
-  Outcome run(const AllReduce& call, const Firing& firing);
-  /// Ends what waits in run() and wait_for_all() for good. Once it returns, nothing touches this
-  /// rank's buffers.
+  // Called in stream order.
+
+  /// Takes part, once all others do. The rank that comes last does the work for all.
+  Outcome run(const Collective& call, const Firing& firing);
+  /// Sends and receives; the receiver does the work.
+  Outcome exchange(const std::vector<Message>& sends, const std::vector<Message>& receives);
+
+  /// Says which color and key this rank has in the communicator's next split. False if the ranks
+  /// are not done with the one before.
+  bool begin_split(int color, int key);
+  /// This rank's place in the new communicator, once all ranks have said theirs; null without
+  /// a color. Nothing before that.
+  std::optional<std::shared_ptr<Membership>> end_split();
+  /// Ends what waits in run(), exchange() and wait_for_all() for good. Once it returns, nothing
+  /// touches this rank's buffers.
   void abort();
 
  private:
@@ -77,16 +98,22 @@ class Membership {
   Shared& shared() const { return *reinterpret_cast<Shared*>(memory_->data()); }
   template <typename Condition>
   bool wait(Lock& lock, Condition condition);
-  bool take_part(Lock& lock, const AllReduce& call, Outcome& outcome);
+  bool take_part(Lock& lock, const Collective& call, Outcome& outcome);
   bool do_work(const Meeting& meeting);
+  bool pass_messages(Lock& lock, const std::vector<Message>& sends,
+                     const std::vector<Message>& receives, Outcome& outcome);
   char* local(int rank, const char* address);
-  double seconds_for(std::size_t bytes);
+  double slowest_hop() const;
+  double rate_to(int peer) const;
+  static std::shared_ptr<SharedMemory> create_meeting_place();
 
   const std::shared_ptr<SharedMemory> memory_;
   const int rank_, size_, device_;
   std::vector<std::shared_ptr<SharedMemory>> gpus_;  ///< of ranks in other processes, once needed
   bool aborted_ = false;
-  int running_ = 0;  ///< threads in run()
+  int running_ = 0;                ///< threads in run() or exchange()
+  std::uint64_t collectives_ = 0;  ///< that this rank took part in
+  std::uint64_t splits_ = 0;
 };
 
 }  // namespace conformance::sim::nccl

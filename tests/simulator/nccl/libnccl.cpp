@@ -1,13 +1,20 @@
-// NCCL as far as the suites call it: communicators over the GPUs of a host, and the all-reduce.
+// NCCL as far as the suites call it: communicators over the GPUs of a host, and what they do.
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,6 +22,7 @@
 
 #include <nccl.h>
 
+#include "tests/simulator/core/capture.h"
 #include "tests/simulator/core/context.h"
 #include "tests/simulator/nccl/clique.h"
 
@@ -25,7 +33,6 @@ struct Communicator {
   std::shared_ptr<Membership> ranks;
   int rank = 0, size = 1, device = 0;
   bool blocking = true;
-  std::uint64_t collectives = 0;
   CompletionPtr last;
   bool finalized = false;
   std::string algorithm, protocol;  ///< that it is to use, if that is forced
@@ -35,6 +42,24 @@ struct Communicator {
     if (!algorithm.empty()) return algorithm + '/' + protocol;
     return ranks->spans_processes() ? "processes" : "";
   }
+
+  /// An operation that multiplies before it adds.
+  struct PreMultiplied {
+    ncclDataType_t type;
+    bool on_device;
+    std::uint64_t scalar;  ///< its bits, or its address
+  };
+  std::vector<std::optional<PreMultiplied>> operations;
+  std::set<void*> registered;
+
+  /// A split that this rank has asked for.
+  struct Split {
+    int color, key;
+    bool asked;  ///< the other ranks know
+    ncclComm_t* handle;
+    bool blocking;
+  };
+  std::optional<Split> split;
 };
 
 struct Registry {
@@ -65,6 +90,13 @@ std::shared_ptr<Communicator> find(ncclComm_t handle) {
 /// What a group that is being collected will do.
 struct Group {
   int depth = 0;
+  /// What a communicator's rank sends and receives in a stream.
+  struct Exchange {
+    std::shared_ptr<Communicator> communicator;
+    cudaStream_t stream;
+    std::vector<Message> sends, receives;
+  };
+  std::vector<Exchange> exchanges;
   std::vector<std::shared_ptr<Communicator>> opened;
   std::vector<std::function<ncclResult_t()>> calls;
 };
@@ -94,7 +126,25 @@ ncclResult_t meet_faults(const char* name, int rank, int device, bool& proceed,
   return fail(static_cast<ncclResult_t>(*firing.code), firing.text.value_or(""));
 }
 
-ncclResult_t state_of(const Communicator& one) {
+ncclResult_t open(ncclComm_t* handle, std::shared_ptr<Membership> ranks, bool blocking);
+
+/// Goes on with a split as far as the other ranks let it; ncclInProgress until it is done.
+ncclResult_t advance_split(Communicator& one) {
+  if (!one.split) return ncclSuccess;
+  Communicator::Split& split = *one.split;
+  split.asked = split.asked || one.ranks->begin_split(split.color, split.key);
+  if (!split.asked) return ncclInProgress;
+  std::optional<std::shared_ptr<Membership>> made = one.ranks->end_split();
+  if (!made) return ncclInProgress;
+  const Communicator::Split done = *std::exchange(one.split, std::nullopt);
+  if (*made == nullptr && done.color != NCCL_SPLIT_NOCOLOR) {
+    return fail(ncclRemoteError, "the process of another rank is gone");
+  }
+  return *made == nullptr ? ncclSuccess : open(done.handle, std::move(*made), done.blocking);
+}
+
+ncclResult_t state_of(Communicator& one) {
+  if (const ncclResult_t split = advance_split(one); split != ncclSuccess) return split;
   std::string message;
   const ncclResult_t state = one.ranks->state(message);
   if (state == ncclInProgress) return state;
@@ -103,8 +153,9 @@ ncclResult_t state_of(const Communicator& one) {
 }
 
 /// Waits, for blocking communicators, until all ranks have joined.
-ncclResult_t settle(const Communicator& one) {
+ncclResult_t settle(Communicator& one) {
   if (one.blocking) one.ranks->wait_for_all();
+  while (one.blocking && advance_split(one) == ncclInProgress) std::this_thread::yield();
   return state_of(one);
 }
 
@@ -128,20 +179,26 @@ ncclResult_t open(ncclComm_t* handle, int size, const ncclUniqueId& id, int rank
   if (start_driver() != 0 || device == nullptr || device->lost() != 0) {
     return fail(ncclUnhandledCudaError, "CUDA does not work");
   }
+  std::shared_ptr<Membership> ranks = Membership::open(*meeting_place, rank, size, *device);
+  if (!ranks) return fail(ncclRemoteError, "the process that made the ID is gone");
+  return open(handle, std::move(ranks), blocking);
+}
+
+ncclResult_t open(ncclComm_t* handle, std::shared_ptr<Membership> ranks, bool blocking) {
   auto made = std::make_shared<Communicator>();
-  made->ranks = Membership::open(*meeting_place, rank, size, *device);
-  if (!made->ranks) return fail(ncclRemoteError, "the process that made the ID is gone");
-  made->rank = rank;
-  made->size = size;
-  made->device = device->index();
+  made->rank = ranks->rank();
+  made->size = ranks->size();
+  made->device = ranks->device();
+  made->ranks = std::move(ranks);
   made->blocking = blocking;
   made->algorithm = forced("NCCL_ALGO");
   made->protocol = forced("NCCL_PROTO");
-  *handle = reinterpret_cast<ncclComm_t>(made.get());
+  const auto name = reinterpret_cast<ncclComm_t>(made.get());
   {
     const std::lock_guard lock(registry().mutex);
-    registry().communicators[*handle] = made;
+    registry().communicators[name] = made;
   }
+  std::atomic_ref(*handle).store(name, std::memory_order_release);
   if (group().depth > 0) {
     group().calls.push_back([made] { return join(*made); });
     group().opened.push_back(made);
@@ -157,11 +214,168 @@ ncclResult_t open(ncclComm_t* handle, int size, const ncclUniqueId& id, int rank
   return result;
 }
 
-/// Whether a buffer of an all-reduce is memory of the GPU, which ranks in other processes reach.
+constexpr std::array<const char*, ncclNumTypes> kTypes{
+    "int8",    "uint8",   "int32",   "uint32",   "int64",       "uint64",
+    "float16", "float32", "float64", "bfloat16", "float8 e4m3", "float8 e5m2"};
+
+/// Whether a buffer is memory of the GPU, which ranks in other processes reach.
 bool reachable(const void* buffer, std::size_t bytes, int device) {
   const Device& gpu = World::get().device(device);
   const Location location = gpu.find(buffer);
   return location.kind == Location::Kind::device && bytes <= location.left(buffer);
+}
+
+/// The faults at a call: under the function's name, and under that "of" the type.
+Firing faults_at(const char* function, ncclDataType_t type, const Communicator& one) {
+  Faults& faults = World::get().faults();
+  const std::string variant = one.variant();
+  Firing firing = faults.at({function, one.device, -1, one.rank, -1, variant});
+  const std::string of_type =
+      std::string(function) + " of " + kTypes.at(static_cast<std::size_t>(type));
+  merge(firing, faults.at({of_type, one.device, -1, one.rank, -1, variant}));
+  return firing;
+}
+
+bool captures(const StreamPtr& stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  capture_status(stream, status);
+  return status != cudaStreamCaptureStatusNone;
+}
+
+/// Queues work of a communicator's rank; of work that is captured the faults are those of the
+/// graph's launch.
+ncclResult_t submit_work(Communicator& one, const StreamPtr& stream, const char* function,
+                         const Firing& firing, std::function<Outcome(const Firing&)> work) {
+  if (!stream || stream->device().index() != one.device) {
+    return fail(ncclInvalidArgument, "the stream is not of the communicator's GPU");
+  }
+  Operation take;
+  take.call = function;
+  take.device = one.device;
+  take.work = std::move(work);
+  CompletionPtr* const end = captures(stream) ? nullptr : &one.last;
+  return submit(stream, std::move(take), firing, end) == cudaSuccess
+             ? ncclSuccess
+             : fail(ncclUnhandledCudaError, "the work could not be queued");
+}
+
+/// What NCCL checks of every call's arguments, in its order.
+ncclResult_t check_arguments(const char* function, const Communicator* one, ncclDataType_t type,
+                             ncclRedOp_t operation, int root) {
+  const std::string name = function;
+  if (one == nullptr) return fail(ncclInvalidArgument, name + " : comm argument is NULL");
+  if (root < 0 || root >= one->size) {
+    return fail(ncclInvalidArgument, name + " : invalid root " + std::to_string(root));
+  }
+  if (bytes_of(type) == 0) return fail(ncclInvalidArgument, name + " : invalid type");
+  const std::size_t own = static_cast<std::size_t>(operation) - ncclNumOps;
+  const bool made = operation >= ncclNumOps && own < one->operations.size() && one->operations[own];
+  if (operation < 0 || (operation >= ncclNumOps && !made)) {
+    return fail(ncclInvalidArgument, name + " : invalid reduction operation");
+  }
+  return ncclSuccess;
+}
+
+ncclResult_t now_or_in_group(std::function<ncclResult_t()> call) {
+  if (group().depth == 0) return call();
+  group().calls.push_back(std::move(call));
+  return ncclSuccess;
+}
+
+/// A collective, whose buffers have so many bytes that this rank uses.
+ncclResult_t take_part(const char* function, ncclComm_t handle, Collective part,
+                       std::size_t input_bytes, std::size_t output_bytes,
+                       cudaStream_t stream_handle) {
+  const auto one = find(handle);
+  const ncclResult_t checked =
+      check_arguments(function, one.get(), part.type, part.operation, part.root);
+  if (checked != ncclSuccess) {
+    // A fault may give a mistake another answer.
+    const Firing firing = World::get().faults().at({"refusal of " + std::string(function)});
+    return firing.code ? static_cast<ncclResult_t>(*firing.code) : checked;
+  }
+  if ((input_bytes > 0 && !reachable(part.input, input_bytes, one->device)) ||
+      (output_bytes > 0 && !reachable(part.output, output_bytes, one->device))) {
+    return fail(ncclInvalidArgument, "a buffer is not memory of the communicator's GPU");
+  }
+  std::optional<Communicator::PreMultiplied> own;
+  if (part.operation >= ncclNumOps) {
+    own = one->operations[static_cast<std::size_t>(part.operation) - ncclNumOps];
+    part.operation = ncclSum;
+  }
+  return now_or_in_group([=]() mutable -> ncclResult_t {
+    const StreamPtr stream = find_stream(stream_handle);
+    Firing firing;
+    if (stream && !captures(stream)) firing = faults_at(function, part.type, *one);
+    if (firing.code) {
+      return fail(static_cast<ncclResult_t>(*firing.code), firing.text.value_or(""));
+    }
+    if (one->protocol == "LL128" && one->size > 1 && !one->ranks->has_nvlink()) {
+      return fail(ncclInvalidUsage, "Error : no algorithm/protocol available for function " +
+                                        std::string(function).substr(4) +
+                                        ". NCCL_ALGO was set to " + one->algorithm +
+                                        ". NCCL_PROTO was set to LL128.");
+    }
+    if (part.count == 0) return ncclSuccess;
+    if (firing.value && part.kind == Collective::Kind::all_reduce) {
+      part.operation = static_cast<ncclRedOp_t>(*firing.value);
+    } else if (firing.value) {
+      part.root = static_cast<int>(*firing.value);
+    }
+    return submit_work(*one, stream, function, firing,
+                       [ranks = one->ranks, part, own](const Firing& at_work) mutable {
+                         if (own) {
+                           std::uint64_t scalar = own->scalar;
+                           if (own->on_device) {
+                             const auto* const from = reinterpret_cast<const void*>(own->scalar);
+                             std::memcpy(&scalar, from, bytes_of(own->type));
+                           }
+                           part.scalar = scalar;
+                         }
+                         return ranks->run(part, at_work);
+                       });
+  });
+}
+
+ncclResult_t submit_exchange(const Group::Exchange& exchange) {
+  const StreamPtr stream = find_stream(exchange.stream);
+  Firing all;  // the damage is each message's own
+  for (const Message& message : exchange.receives) {
+    Firing rest = message.firing;
+    rest.data.clear();
+    merge(all, rest);
+  }
+  return submit_work(
+      *exchange.communicator, stream, "ncclSend and ncclRecv", all,
+      [ranks = exchange.communicator->ranks, sends = exchange.sends,
+       receives = exchange.receives](const Firing&) { return ranks->exchange(sends, receives); });
+}
+
+ncclResult_t add_message(const char* function, bool is_sent, void* data, std::size_t count,
+                         ncclDataType_t type, int peer, ncclComm_t handle, cudaStream_t stream) {
+  const auto one = find(handle);
+  const ncclResult_t checked = check_arguments(function, one.get(), type, ncclSum, peer);
+  if (checked != ncclSuccess) return checked;
+  Message message{peer, data, count * bytes_of(type), bytes_of(type), {}};
+  if (count > 0 && !reachable(data, message.bytes, one->device)) {
+    return fail(ncclInvalidArgument, "a buffer is not memory of the communicator's GPU");
+  }
+  const StreamPtr queue = find_stream(stream);
+  if (queue && !captures(queue)) message.firing = faults_at(function, type, *one);
+  if (message.firing.code) {
+    return fail(static_cast<ncclResult_t>(*message.firing.code), message.firing.text.value_or(""));
+  }
+  Group::Exchange alone{one, stream, {}, {}};
+  Group::Exchange* exchange = &alone;
+  if (group().depth > 0) {
+    auto& all = group().exchanges;
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& other) {
+      return other.communicator == one && other.stream == stream;
+    });
+    exchange = found == all.end() ? &all.emplace_back(std::move(alone)) : &*found;
+  }
+  (is_sent ? exchange->sends : exchange->receives).push_back(std::move(message));
+  return group().depth > 0 ? ncclSuccess : submit_exchange(*exchange);
 }
 
 }  // namespace
@@ -224,9 +438,13 @@ ncclResult_t ncclGroupEnd() {
   if (--group().depth > 0) return ncclSuccess;
   const auto calls = std::move(group().calls);
   const auto opened = std::move(group().opened);
+  const auto exchanges = std::move(group().exchanges);
   group() = {};
   for (const auto& call : calls) {
     if (const ncclResult_t result = call(); result != ncclSuccess) return result;
+  }
+  for (const Group::Exchange& exchange : exchanges) {
+    if (const ncclResult_t result = submit_exchange(exchange); result != ncclSuccess) return result;
   }
   ncclResult_t all = ncclSuccess;
   for (const auto& one : opened) {
@@ -272,49 +490,183 @@ ncclResult_t ncclCommCuDevice(ncclComm_t handle, int* ordinal) {
 }
 
 ncclResult_t ncclAllReduce(const void* input, void* output, size_t count, ncclDataType_t type,
-                           ncclRedOp_t operation, ncclComm_t handle, cudaStream_t stream_handle) {
+                           ncclRedOp_t operation, ncclComm_t handle, cudaStream_t stream) {
+  const std::size_t bytes = count * bytes_of(type);
+  return take_part(
+      "ncclAllReduce", handle,
+      {Collective::Kind::all_reduce, input, output, count, type, operation, std::nullopt, 0}, bytes,
+      bytes, stream);
+}
+
+ncclResult_t ncclReduce(const void* input, void* output, size_t count, ncclDataType_t type,
+                        ncclRedOp_t operation, int root, ncclComm_t handle, cudaStream_t stream) {
   const auto one = find(handle);
-  const std::size_t bytes = bytes_of(type);
-  if (!one || bytes == 0 ||
-      (operation != ncclSum && operation != ncclMax && operation != ncclMin)) {
-    return fail(ncclInvalidArgument, "not simulated");
+  const std::size_t bytes = count * bytes_of(type);
+  return take_part(
+      "ncclReduce", handle,
+      {Collective::Kind::reduce, input, output, count, type, operation, std::nullopt, root}, bytes,
+      one && one->rank == root ? bytes : 0, stream);
+}
+
+ncclResult_t ncclBroadcast(const void* input, void* output, size_t count, ncclDataType_t type,
+                           int root, ncclComm_t handle, cudaStream_t stream) {
+  const auto one = find(handle);
+  const std::size_t bytes = count * bytes_of(type);
+  return take_part(
+      "ncclBroadcast", handle,
+      {Collective::Kind::broadcast, input, output, count, type, ncclSum, std::nullopt, root},
+      one && one->rank == root ? bytes : 0, bytes, stream);
+}
+
+ncclResult_t ncclReduceScatter(const void* input, void* output, size_t count, ncclDataType_t type,
+                               ncclRedOp_t operation, ncclComm_t handle, cudaStream_t stream) {
+  const auto one = find(handle);
+  const std::size_t bytes = count * bytes_of(type);
+  return take_part(
+      "ncclReduceScatter", handle,
+      {Collective::Kind::reduce_scatter, input, output, count, type, operation, std::nullopt, 0},
+      one ? bytes * static_cast<std::size_t>(one->size) : 0, bytes, stream);
+}
+
+ncclResult_t ncclAllGather(const void* input, void* output, size_t count, ncclDataType_t type,
+                           ncclComm_t handle, cudaStream_t stream) {
+  const auto one = find(handle);
+  const std::size_t bytes = count * bytes_of(type);
+  return take_part(
+      "ncclAllGather", handle,
+      {Collective::Kind::all_gather, input, output, count, type, ncclSum, std::nullopt, 0}, bytes,
+      one ? bytes * static_cast<std::size_t>(one->size) : 0, stream);
+}
+
+ncclResult_t ncclSend(const void* data, size_t count, ncclDataType_t type, int peer,
+                      ncclComm_t handle, cudaStream_t stream) {
+  return add_message("ncclSend", true, const_cast<void*>(data), count, type, peer, handle, stream);
+}
+
+ncclResult_t ncclRecv(void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t handle,
+                      cudaStream_t stream) {
+  return add_message("ncclRecv", false, data, count, type, peer, handle, stream);
+}
+
+ncclResult_t ncclAlltoAll(const void* input, void* output, size_t count, ncclDataType_t type,
+                          ncclComm_t handle, cudaStream_t stream) {
+  const auto one = find(handle);
+  if (!one) return fail(ncclInvalidArgument, "ncclAlltoAll : comm argument is NULL");
+  const std::size_t bytes = count * bytes_of(type);
+  ncclGroupStart();
+  ncclResult_t result = ncclSuccess;
+  for (int peer = 0; peer < one->size && result == ncclSuccess; ++peer) {
+    const std::size_t offset = static_cast<std::size_t>(peer) * bytes;
+    result = ncclSend(static_cast<const char*>(input) + offset, count, type, peer, handle, stream);
+    if (result != ncclSuccess) break;
+    result = add_message("ncclAlltoAll", false, static_cast<char*>(output) + offset, count, type,
+                         peer, handle, stream);
   }
-  if (count > 0 && (!reachable(input, count * bytes, one->device) ||
-                    !reachable(output, count * bytes, one->device))) {
-    return fail(ncclInvalidArgument, "a buffer is not memory of the communicator's GPU");
+  const ncclResult_t ended = ncclGroupEnd();
+  return result != ncclSuccess ? result : ended;
+}
+
+ncclResult_t ncclRedOpCreatePreMulSum(ncclRedOp_t* operation, void* scalar, ncclDataType_t type,
+                                      ncclScalarResidence_t residence, ncclComm_t handle) {
+  const auto one = find(handle);
+  if (!one) return fail(ncclInvalidArgument, "ncclRedOpCreatePreMulSum : comm argument is NULL");
+  bool proceed = true;
+  const ncclResult_t faulty =
+      meet_faults("ncclRedOpCreatePreMulSum", one->rank, one->device, proceed);
+  if (!proceed) return faulty;
+  const bool on_device = residence == ncclScalarDevice;
+  Communicator::PreMultiplied made{type, on_device, reinterpret_cast<std::uintptr_t>(scalar)};
+  if (!on_device) {
+    made.scalar = 0;
+    std::memcpy(&made.scalar, scalar, bytes_of(type));
   }
-  const auto enqueue = [=]() -> ncclResult_t {
-    const std::string variant = one->variant();
-    const Firing firing =
-        World::get().faults().at({"ncclAllReduce", one->device, -1, one->rank, -1, variant});
-    if (firing.code) {
-      return fail(static_cast<ncclResult_t>(*firing.code), firing.text.value_or(""));
-    }
-    if (one->protocol == "LL128" && one->size > 1 && !one->ranks->has_nvlink()) {
-      return fail(ncclInvalidUsage,
-                  "Error : no algorithm/protocol available for function AllReduce. NCCL_ALGO was "
-                  "set to " +
-                      one->algorithm + ". NCCL_PROTO was set to LL128.");
-    }
-    if (count == 0) return ncclSuccess;
-    const StreamPtr stream = find_stream(stream_handle);
-    if (!stream || stream->device().index() != one->device) {
-      return fail(ncclInvalidArgument, "the stream is not of the communicator's GPU");
-    }
-    const AllReduce part{++one->collectives, input, output, count, type, operation};
-    Operation take;
-    take.call = "ncclAllReduce";
-    take.device = one->device;
-    take.work = [ranks = one->ranks, part](const Firing& own) { return ranks->run(part, own); };
-    return submit(stream, std::move(take), firing, &one->last) == cudaSuccess
-               ? ncclSuccess
-               : fail(ncclUnhandledCudaError, "the all-reduce could not be queued");
+  auto& all = one->operations;
+  auto place = std::find(all.begin(), all.end(), std::nullopt);
+  if (place == all.end()) place = all.emplace(all.end());
+  *place = made;
+  *operation = static_cast<ncclRedOp_t>(ncclNumOps + (place - all.begin()));
+  return ncclSuccess;
+}
+
+ncclResult_t ncclRedOpDestroy(ncclRedOp_t operation, ncclComm_t handle) {
+  const auto one = find(handle);
+  if (operation >= 0 && operation < ncclNumOps) {
+    return fail(ncclInvalidArgument, "ncclRedOpDestroy : operator is a NCCL builtin");
+  }
+  if (!one ||
+      check_arguments("ncclRedOpDestroy", one.get(), ncclFloat, operation, 0) != ncclSuccess) {
+    return fail(ncclInvalidArgument, "ncclRedOpDestroy : operator is unknown to this communicator");
+  }
+  one->operations[static_cast<std::size_t>(operation) - ncclNumOps].reset();
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommSplit(ncclComm_t handle, int color, int key, ncclComm_t* made,
+                           ncclConfig_t* config) {
+  const auto one = find(handle);
+  if (!one || made == nullptr || (color < 0 && color != NCCL_SPLIT_NOCOLOR)) {
+    return fail(ncclInvalidArgument, "ncclCommSplit : no communicator, or a negative color");
+  }
+  *made = nullptr;
+  const Firing firing = World::get().faults().at({"ncclCommSplit", one->device, -1, one->rank});
+  obstruct(firing);
+  if (firing.code) {
+    return fail(static_cast<ncclResult_t>(*firing.code), firing.text.value_or(""));
+  }
+  if (firing.value) key = static_cast<int>(*firing.value);
+  const bool blocking = config == nullptr || config->blocking == NCCL_CONFIG_UNDEF_INT
+                            ? one->blocking
+                            : config->blocking != 0;
+  one->split = Communicator::Split{color, key, false, made, blocking};
+  const auto ask = [one]() -> ncclResult_t {
+    const ncclResult_t result = advance_split(*one);
+    return result == ncclInProgress ? ncclSuccess : result;
   };
   if (group().depth > 0) {
-    group().calls.push_back(enqueue);
+    group().calls.push_back(ask);
+    group().opened.push_back(one);
     return ncclSuccess;
   }
-  return enqueue();
+  const ncclResult_t asked = ask();
+  return asked == ncclSuccess ? settle(*one) : asked;
+}
+
+ncclResult_t ncclCommRegister(const ncclComm_t handle, void* buffer, size_t bytes,
+                              void** registration) {
+  const auto one = find(handle);
+  if (!one || buffer == nullptr || registration == nullptr || bytes == 0) {
+    return fail(ncclInvalidArgument, "ncclCommRegister : an argument is NULL");
+  }
+  bool proceed = true;
+  const ncclResult_t faulty = meet_faults("ncclCommRegister", one->rank, one->device, proceed);
+  if (!proceed) return faulty;
+  one->registered.insert(buffer);
+  *registration = buffer;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommDeregister(const ncclComm_t handle, void* registration) {
+  const auto one = find(handle);
+  if (!one || one->registered.erase(registration) == 0) {
+    return fail(ncclInvalidUsage, "ncclCommDeregister : not registered");
+  }
+  return ncclSuccess;
+}
+
+ncclResult_t ncclMemAlloc(void** memory, size_t bytes) {
+  Device* const device = device_at(current_ordinal());
+  if (memory == nullptr || device == nullptr) return fail(ncclInvalidArgument, "no pointer");
+  bool proceed = true;
+  const ncclResult_t faulty = meet_faults("ncclMemAlloc", -1, device->index(), proceed);
+  if (!proceed) return faulty;
+  *memory = device->allocate(bytes);
+  return *memory != nullptr ? ncclSuccess : fail(ncclUnhandledCudaError, "out of memory");
+}
+
+ncclResult_t ncclMemFree(void* memory) {
+  Device* const device = device_at(current_ordinal());
+  const bool freed = device != nullptr && device->release(memory);
+  return freed ? ncclSuccess : fail(ncclInvalidUsage, "not memory of ncclMemAlloc");
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t handle) {
