@@ -104,14 +104,18 @@ bool run_pass(WholeMemory& memory, const Pattern& pattern) {
 
 /// Moving inversions: from the bottom up and from the top down, each word is read and at once
 /// turned into its complement, so that it changes while the words before it have changed and those
-/// behind it have not.
-bool run_inversions(WholeMemory& memory, const Pattern& pattern) {
+/// behind it have not. `seconds` gets the time of each way.
+bool run_inversions(WholeMemory& memory, const Pattern& pattern, std::vector<double>& seconds) {
   bool up = false, down = false, end = false;
   memory.fill(pattern);
-  memory.invert(pattern, /*upwards=*/true, up);
-  memory.invert(pattern.complement(), /*upwards=*/false, down);
+  seconds.push_back(memory.invert(pattern, /*upwards=*/true, up));
+  seconds.push_back(memory.invert(pattern.complement(), /*upwards=*/false, down));
   memory.check(pattern, end);
   return up && down && end;
+}
+bool run_inversions(WholeMemory& memory, const Pattern& pattern) {
+  std::vector<double> seconds;
+  return run_inversions(memory, pattern, seconds);
 }
 
 Figure bandwidth(const char* name, const char* formula, const CudaDevice& device,
@@ -146,8 +150,12 @@ TEST_F(Patterns, EveryWordOfTheFreeMemoryKeepsAPatternAndItsComplement) {
 
 TEST_F(Patterns, EveryWordKeepsItsValueWhileItsNeighboursAreInverted) {
   claim("Device memory keeps what was written to it while words next to it are written", kSource);
-  for_each_memory(require(Devices{1}), held(), [](const CudaDevice&, WholeMemory& memory) {
-    run_inversions(memory, {.seed = seed()});
+  for_each_memory(require(Devices{1}), held(), [](const CudaDevice& device, WholeMemory& memory) {
+    std::vector<double> seconds;
+    run_inversions(memory, {.seed = seed()}, seconds);
+    record(bandwidth("memory-inversion-bandwidth",
+                     "2 x bytes / seconds of the kernels that read and write them", device,
+                     2 * memory.bytes(), seconds));
     verified(memory.words(), "words, inverted upwards and downwards");
   });
 }

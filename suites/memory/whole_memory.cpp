@@ -47,6 +47,7 @@ WholeMemory::WholeMemory(const CudaDevice& device) : subject_(device.subject()),
   // Kernels are loaded at their first launch; that must not fall into a measured time.
   conformance::fill(chunks_.front().memory.data(), 0, {}, stream_);
   check_.compare(chunks_.front().memory.data(), 0, {});
+  check_.invert(chunks_.front().memory.data(), 0, {}, true, 0);
   synchronize(stream_, subject_);
 }
 
@@ -71,16 +72,19 @@ double WholeMemory::check(const Pattern& pattern, bool& right) {
   return Event::seconds(start_, end_);
 }
 
-void WholeMemory::invert(const Pattern& pattern, bool upwards, bool& right) {
+double WholeMemory::invert(const Pattern& pattern, bool upwards, bool& right) {
   const auto turn = [&](const Chunk& chunk) {
     check_.invert(chunk.memory.data(), chunk.memory.size(), pattern, upwards, chunk.first_index);
   };
+  start_.record(stream_);
   if (upwards) {
     std::for_each(chunks_.begin(), chunks_.end(), turn);
   } else {
     std::for_each(chunks_.rbegin(), chunks_.rend(), turn);
   }
+  end_.record(stream_);
   right = judge(pattern, upwards ? ", inverted upwards" : ", inverted downwards");
+  return Event::seconds(start_, end_);
 }
 
 bool WholeMemory::judge(const Pattern& pattern, std::string_view when) {

@@ -39,7 +39,7 @@ class WholeMemory {
   double check(const Pattern& pattern, bool& right);
   /// Compares as above a pattern of kind `address`, and writes the complement of each word once it
   /// was read, from the lowest address up or from the highest down.
-  void invert(const Pattern& pattern, bool upwards, bool& right);
+  double invert(const Pattern& pattern, bool upwards, bool& right);
 
  private:
   struct Chunk {
