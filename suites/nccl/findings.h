@@ -64,6 +64,12 @@ inline constexpr FindingKind rank_died{
     "had to be given up.",
     "Read the end of its output in the finding and the kernel log for what ended it: a crash in a "
     "library, a lack of memory, or a job's limit."};
+inline constexpr FindingKind ranks_missing{
+    "nccl.ranks-missing", Severity::infrastructure,
+    "A call of MPI in which all ranks of the job take part did not return: one of them did not "
+    "come.",
+    "Look at the ranks' journals for the one that is behind, and at its host; check that all hosts "
+    "reach each other (firewall, interfaces, name resolution)."};
 inline constexpr FindingKind wrong_wait{
     "nccl.wrong-wait", Severity::driver,
     "A communicator came up, or a collective ended, without a rank that never joined it.",

@@ -12,7 +12,8 @@ Layer this_layer() {
       &nccl::duplicate_gpu,    &nccl::shared_memory_full, &nccl::not_supported,
       &nccl::foreign_plugin,   &nccl::call_failed,        &nccl::wrong_element,
       &nccl::input_changed,    &nccl::wrote_outside,      &nccl::rank_died,
-      &nccl::wrong_wait,       &nccl::abort_failed,       &nccl::nothing_offered};
+      &nccl::ranks_missing,    &nccl::wrong_wait,         &nccl::abort_failed,
+      &nccl::nothing_offered};
   static constexpr std::array children{ChildTask{"be-a-rank", nccl::be_a_rank}};
   return {"nccl", findings, children};
 }

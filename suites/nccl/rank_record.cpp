@@ -67,6 +67,8 @@ void read_record(const Json& record, std::vector<StepRecord>& steps, StepRecord*
     current->verified.emplace_back(record.at("count"), record.at("what"));
   } else if (type == "fact" && record.at("name") == "rank.doing") {
     current->doing = record.at("value");
+  } else if (type == "fact" && record.at("name") == "rank.number") {
+    current->rank = record.at("value");
   } else if (type == "fact" && record.at("name") == "rank.offered") {
     current->offered = record.at("value");
   }
@@ -93,12 +95,16 @@ std::vector<StepRecord> read_rank(std::string_view journal, std::size_t steps) {
   return records;
 }
 
-void take_over(const StepRecord& record, const Subject& device) {
+void take_over(const StepRecord& record) {
   for (const auto& [count, what] : record.verified) verified(count, what);
-  for (Finding finding : record.findings) {
+  for (const Finding& finding : record.findings) fail(finding);
+}
+
+void take_over(StepRecord record, const Subject& device) {
+  for (Finding& finding : record.findings) {
     if (finding.subject.kind == device.kind) finding.subject = device;
-    fail(finding);
   }
+  take_over(record);
 }
 
 }  // namespace conformance::nccl

@@ -15,6 +15,7 @@ struct StepRecord {
   bool started = false, ended = false;
   std::string doing;  ///< the last thing it was at
   bool offered = true;
+  std::int64_t rank = -1;  ///< as it says itself, if it does
   std::vector<Finding> findings;
   std::vector<std::pair<std::uint64_t, std::string>> verified;
   /// The lines between the records: NCCL's own words.
@@ -25,8 +26,9 @@ struct StepRecord {
 /// What cannot be understood is left out.
 std::vector<StepRecord> read_rank(std::string_view journal, std::size_t steps);
 
-/// Makes what a rank found and verified that of the test in hand. What it says of its GPU is said
-/// of `device`, which may have another number here than there.
-void take_over(const StepRecord& record, const Subject& device);
+/// Makes what a rank found and verified that of the test in hand.
+void take_over(const StepRecord& record);
+/// The same of a rank on `device`, which may have another number here than there.
+void take_over(StepRecord record, const Subject& device);
 
 }  // namespace conformance::nccl

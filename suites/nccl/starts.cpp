@@ -20,11 +20,11 @@
 
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
+#include "suites/nccl/exchange.h"
 #include "suites/nccl/findings.h"
 #include "suites/nccl/rank_record.h"
 #include "suites/nccl/ranks.h"
 #include "suites/nccl/steps.h"
-#include "suites/nccl/sums.h"
 
 namespace conformance::nccl {
 namespace {
@@ -245,11 +245,11 @@ class Together {
 };
 
 /// Waits for a sum; no longer than it takes another thread to fail.
-Status wait_for(Sums& sums, const Together& together) {
+Status wait_for(Exchange& exchange, const Together& together) {
   constexpr std::chrono::milliseconds kLook{500};
   Status status;
   for (std::chrono::milliseconds waited{0}; waited < kDeadline; waited += kLook) {
-    status = sums.wait(kLook);
+    status = exchange.wait(kLook);
     if (!is_deadline_exceeded(status) || together.failed()) break;
   }
   return status;
@@ -259,18 +259,19 @@ Status wait_for(Sums& sums, const Together& together) {
 /// others.
 void verify_sums(NcclClique& clique, const std::string& how, Together& together) {
   constexpr std::array<std::size_t, 2> kCounts{1, 100'003};
-  Sums sums(clique, kCounts.back());
+  Exchange exchange(clique, Participant::footprint({.count = kCounts.back()}, 0, clique.ranks()));
   bool right = true;
   for (const std::size_t count : kCounts) {
     together.wait();
-    Status status = sums.launch(count);
-    if (status.ok()) status = wait_for(sums, together);
+    const Case what{.count = count};
+    Status status = exchange.launch(what);
+    if (status.ok()) status = wait_for(exchange, together);
     if (!status.ok() && together.failed()) {
       clique.abort();
       throw TestEnded();  // the other thread has said why
     }
-    demand(status, clique, how, fmt::format("all-reduce of {} floats", count));
-    right = sums.verify(how) && right;
+    demand(status, clique, how, what.text());
+    right = exchange.verify(how) && right;
   }
   together.wait();
   if (!right) throw TestEnded();
@@ -314,7 +315,8 @@ TEST_F(Starts, AThreadForEachGpuStartsItsRank) {
 
 TEST_F(Starts, AProcessForEachGpuStartsItsRank) {
   claim(
-      "Processes that each start a rank on a GPU of their own make a communicator whose sums are "
+      "Processes that each start a rank on a GPU of their own make a communicator whose "
+      "collectives are "
       "exact",
       "NCCL: Creating a Communicator; ncclCommInitRankConfig");
   const CudaInventory& devices = require(Devices{1});

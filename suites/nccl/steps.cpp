@@ -1,5 +1,6 @@
 #include "suites/nccl/steps.h"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -16,9 +17,9 @@
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
 #include "fixtures/handle_text.h"
+#include "suites/nccl/exchange.h"
 #include "suites/nccl/findings.h"
 #include "suites/nccl/ranks.h"
-#include "suites/nccl/sums.h"
 
 namespace conformance::nccl {
 namespace {
@@ -26,8 +27,11 @@ namespace {
 /// How long ranks wait for one that is known not to come.
 constexpr std::chrono::milliseconds kPatience{300};
 
-/// One element; not divisible by any number of ranks; enough for every channel of NCCL.
+/// Sums of one element; of a count not divisible by any number of ranks; and of enough for every
+/// channel of NCCL.
 constexpr std::array<std::size_t, 3> kCounts{1, 1003, 100'003};
+/// Of every other collective: what each rank's call gets.
+constexpr std::size_t kCount = 1003;
 
 void doing(const std::string& what) { fact("rank.doing", what); }
 
@@ -62,11 +66,17 @@ class Rank {
     const Status opened = open(kSetUpDeadline);
     if (is_not_offered(opened)) return;
     demand(opened, "setting up");
-    Sums sums(clique_, kCounts.back());
+    Exchange exchange(clique_, bytes_needed());
     for (const std::size_t count : kCounts) {
-      if (!sum(sums, count)) return;
+      if (!run(exchange, {.count = count})) return;
     }
-    if (step_.kind != Step::Kind::sums) lose_the_last(sums);
+    if (step_.kind != Step::Kind::sums) {
+      lose_the_last(exchange);
+    } else if (step_.algorithm.empty()) {
+      for (const Collective* collective : collectives()) {
+        run(exchange, {.collective = collective, .count = kCount});
+      }
+    }
     if (!right_) throw TestEnded();
   }
 
@@ -76,25 +86,36 @@ class Rank {
     return clique_.open({device_}, {step_.id, rank_, step_.ranks}, deadline);
   }
 
+  /// Of each buffer, for the largest case that this rank takes part in.
+  std::size_t bytes_needed() const {
+    const auto needed = [this](const Case& what) {
+      return Participant::footprint(what, rank_, step_.ranks);
+    };
+    std::size_t most = needed({.count = kCounts.back()});
+    for (const Collective* collective : collectives()) {
+      most = std::max(most, needed({.collective = collective, .count = kCount}));
+    }
+    return most;
+  }
+
   /// False if NCCL does not offer what is forced.
-  bool sum(Sums& sums, std::size_t count) {
-    const std::string what = fmt::format("all-reduce of {} floats", count);
-    doing("launching an " + what);
-    const Status launched = sums.launch(count);
+  bool run(Exchange& exchange, const Case& what) {
+    doing("launching " + what.text());
+    const Status launched = exchange.launch(what);
     if (is_not_offered(launched)) return false;
-    demand(launched, "launching an " + what);
-    doing("waiting for an " + what);
-    const Status done = sums.wait(kDeadline);
+    demand(launched, "launching " + what.text());
+    doing("waiting for " + what.text());
+    const Status done = exchange.wait(kDeadline);
     if (is_not_offered(done)) return false;
-    demand(done, what);
-    right_ = sums.verify(step_.name()) && right_;
+    demand(done, what.text());
+    right_ = exchange.verify(step_.name()) && right_;
     return true;
   }
 
   /// The last rank stays away from a sum, which the others give up.
-  void lose_the_last(Sums& sums) {
+  void lose_the_last(Exchange& exchange) {
     if (rank_ < step_.ranks - 1) {
-      give_up_on_a_sum(sums);
+      give_up_on_a_sum(exchange);
     } else if (step_.kind == Step::Kind::die) {
       ::raise(SIGKILL);
     } else {
@@ -116,17 +137,15 @@ class Rank {
     give_up();
   }
 
-  void give_up_on_a_sum(Sums& sums) {
-    constexpr std::size_t kCount = kCounts.back();
-    doing(fmt::format("waiting for an all-reduce of {} floats without rank {}", kCount,
-                      step_.ranks - 1));
-    Status status = sums.launch(kCount);
-    if (status.ok()) status = sums.wait(kPatience);
+  void give_up_on_a_sum(Exchange& exchange) {
+    const Case what{.count = kCounts.back()};
+    doing(fmt::format("waiting for {} without rank {}", what.text(), step_.ranks - 1));
+    Status status = exchange.launch(what);
+    if (status.ok()) status = exchange.wait(kPatience);
     if (status.ok()) {
       fail_and_end(Finding(wrong_wait, device_.subject(),
-                           fmt::format("an all-reduce of {} floats ended on rank {} of {} though "
-                                       "rank {} did not join it",
-                                       kCount, rank_, step_.ranks, step_.ranks - 1)));
+                           fmt::format("{} ended on rank {} of {} though rank {} did not join it",
+                                       what.text(), rank_, step_.ranks, step_.ranks - 1)));
     }
     verified(1, "ranks that gave up");
     give_up();

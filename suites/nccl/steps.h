@@ -12,7 +12,7 @@ namespace conformance::nccl {
 /// What the ranks of one communicator do together, each wherever it was started.
 struct Step {
   enum class Kind {
-    sums,   ///< they come up, and their sums are verified
+    sums,   ///< they come up, and what they exchange is verified
     stall,  ///< the last one does not join a sum, and all give up
     late,   ///< the last one does not join the communicator, and the others give up
     die     ///< the last one is killed in mid-run, and the others give up

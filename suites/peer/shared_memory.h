@@ -1,19 +1,12 @@
 #pragma once
 
-#include <array>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
-#include <type_traits>
-
-#include <fmt/format.h>
 
 #include "fixtures/cuda_pattern.h"
+#include "fixtures/handle_text.h"
 
 namespace conformance::peer {
 
@@ -28,29 +21,6 @@ inline constexpr std::size_t kSharedWords = 2048;
 inline Pattern shared_pattern(std::uint64_t seed, int owner, int part) {
   const auto number = static_cast<std::uint64_t>(owner) << 32 | static_cast<std::uint64_t>(part);
   return {.seed = kernels::pattern_word(number, seed)};
-}
-
-/// A handle as text that fits into an argument, and back; nothing for any other text.
-template <typename Handle>
-std::string handle_text(const Handle& handle) {
-  std::array<unsigned char, sizeof(Handle)> bytes{};
-  std::memcpy(bytes.data(), &handle, sizeof(Handle));
-  std::string text;
-  for (const unsigned char byte : bytes) text += fmt::format("{:02x}", byte);
-  return text;
-}
-template <typename Handle>
-std::optional<Handle> parse_handle(const std::string& text) {
-  static_assert(std::is_trivially_copyable_v<Handle>);
-  std::array<unsigned char, sizeof(Handle)> bytes{};
-  if (text.size() != 2 * bytes.size()) return std::nullopt;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const char* const first = text.data() + 2 * i;
-    if (std::from_chars(first, first + 2, bytes[i], 16).ptr != first + 2) return std::nullopt;
-  }
-  Handle handle;
-  std::memcpy(&handle, bytes.data(), bytes.size());
-  return handle;
 }
 
 /// The child task: a seed, and for each GPU the handles of its memory and of its event `filled`. On

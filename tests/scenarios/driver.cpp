@@ -374,9 +374,12 @@ std::vector<std::string> selection(const Scenario& scenario, const Options& opti
   } else if (!scenario.dummy && !scenario.healthy() && !options.every_layer) {
     arguments.insert(arguments.end(),
                      {"-R", fmt::format("^({})\\.", fmt::join(layers_of(scenario), "|"))});
-    // It runs nvcc, which takes longer than all other layers' small entries together.
-    if (!expects_of(scenario, "environment.")) {
-      arguments.insert(arguments.end(), {"-E", "^environment\\.Compiler$"});
+    // They run nvcc and mpirun, which take longer than all other small entries together.
+    std::vector<std::string_view> left_out;
+    if (!expects_of(scenario, "environment.")) left_out.emplace_back("environment\\.Compiler");
+    if (!expects_of(scenario, "nccl.Mpi.")) left_out.emplace_back("nccl\\.Mpi");
+    if (!left_out.empty()) {
+      arguments.insert(arguments.end(), {"-E", fmt::format("^({})$", fmt::join(left_out, "|"))});
     }
   }
   return arguments;

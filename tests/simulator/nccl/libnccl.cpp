@@ -673,7 +673,7 @@ ncclResult_t ncclCommFinalize(ncclComm_t handle) {
   const auto one = find(handle);
   if (!one) return ncclInvalidArgument;
   bool proceed = true;
-  const ncclResult_t faulty = meet_faults("ncclCommFinalize", one->rank, one->device, proceed);
+  const ncclResult_t faulty = meet_faults("ncclCommFinalize", one->rank, one->device, proceed, one->variant());
   if (!proceed) return faulty;
   one->finalized = true;
   return one->blocking ? ncclSuccess : state_of(*one);

@@ -1,4 +1,4 @@
-#include "suites/nccl/sums.h"
+#include "suites/nccl/exchange.h"
 
 #include <fmt/format.h>
 
@@ -7,33 +7,32 @@
 
 namespace conformance::nccl {
 
-Sums::Sums(NcclClique& clique, std::size_t most) : clique_(clique) {
+Exchange::Exchange(NcclClique& clique, std::size_t bytes) : clique_(clique) {
   for (int index = 0; index < clique_.size(); ++index) {
     use(index);
-    const std::size_t bytes =
-        Participant::footprint({.count = most}, clique_.rank(index), clique_.ranks());
     parts_.push_back(std::make_unique<Participant>(clique_.rank(index), clique_.ranks(), bytes,
                                                    clique_.stream(index)));
   }
 }
 
-Status Sums::launch(std::size_t count) {
-  sum_ = {.count = count, .seed = kernels::mix(Session::current().settings().seed) + ++launched_};
+Status Exchange::launch(Case what) {
+  what.seed = kernels::mix(Session::current().settings().seed) + ++launched_;
+  last_ = what;
   for (int index = 0; index < clique_.size(); ++index) {
     use(index);
-    part(index).prepare(sum_);
+    part(index).prepare(last_);
   }
   return clique_.issue(
-      [&](int index) { return part(index).launch(sum_, clique_.communicator(index)); }, kDeadline);
+      [&](int index) { return part(index).launch(last_, clique_.communicator(index)); }, kDeadline);
 }
 
-Status Sums::wait(std::chrono::milliseconds deadline) { return clique_.wait(deadline); }
+Status Exchange::wait(std::chrono::milliseconds deadline) { return clique_.wait(deadline); }
 
-bool Sums::verify(const std::string& how) {
+bool Exchange::verify(const std::string& how) {
   bool good = true;
   for (int index = 0; index < clique_.size(); ++index) {
     use(index);
-    part(index).check(sum_);
+    part(index).check(last_);
     for (const Checked& checked : part(index).take()) {
       for (Finding& finding :
            judge(checked, clique_.rank(index), clique_.ranks(), clique_.device(index).subject())) {
@@ -48,9 +47,9 @@ bool Sums::verify(const std::string& how) {
   return good;
 }
 
-Participant& Sums::part(int index) { return *parts_[static_cast<std::size_t>(index)]; }
+Participant& Exchange::part(int index) { return *parts_[static_cast<std::size_t>(index)]; }
 
-void Sums::use(int index) const {
+void Exchange::use(int index) const {
   ensure(CONFORMANCE_CALL(cudaSetDevice(clique_.device(index).ordinal)));
 }
 

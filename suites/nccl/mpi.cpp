@@ -1,0 +1,145 @@
+// Ranks that mpirun starts on this host.
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "fixtures/child.h"
+#include "fixtures/deadline.h"
+#include "fixtures/gpu_test.h"
+#include "fixtures/library.h"
+#include "suites/nccl/findings.h"
+#include "suites/nccl/rank_record.h"
+#include "suites/nccl/ranks.h"
+
+namespace conformance::nccl {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Mpi : public GpuTest {};
+
+constexpr std::chrono::seconds kJobDeadline{150};
+
+/// A folder that is there as long as this is.
+class Scratch {
+ public:
+  Scratch() {
+    std::string path = (fs::temp_directory_path() / "conformance-mpi-XXXXXX").string();
+    if (::mkdtemp(path.data()) != nullptr) path_ = path;
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+bool is_in_path(const std::string& program) {
+  const char* const path = std::getenv("PATH");
+  for (const std::string& folder : library_path_directories(path == nullptr ? "" : path)) {
+    if (::access((fs::path(folder) / program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+/// For mpirun, of which OpenMPI's is the one that needs to be told: a job on this host alone, also
+/// inside another job, by any user, without bonds to processors, all its files in one folder.
+std::map<std::string, std::optional<std::string>> variables(const std::string& scratch) {
+  std::map<std::string, std::optional<std::string>> set{
+      {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+      {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+      {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+      {"OMPI_MCA_hwloc_base_binding_policy", "none"},
+      {"OMPI_MCA_pml", "ob1"},
+      {"OMPI_MCA_btl", "self,vader"},
+      {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
+      {"OMPI_MCA_btl_vader_backing_directory", scratch},
+      {"OMPI_MCA_orte_tmpdir_base", scratch},
+      {"TMPDIR", scratch}};
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    for (const std::string_view other_job : {"SLURM_", "PMI_", "PMIX_", "OMPI_COMM_"}) {
+      if (text.starts_with(other_job)) set[std::string(text.substr(0, text.find('=')))] = {};
+    }
+  }
+  return set;
+}
+
+/// What each rank has said, in no order.
+std::vector<StepRecord> read_journals(const fs::path& folder) {
+  std::vector<StepRecord> records;
+  for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
+    std::ifstream stream(file.path(), std::ios::binary);
+    const std::string text(std::istreambuf_iterator<char>(stream), {});
+    records.push_back(read_rank(text, 1).front());
+  }
+  return records;
+}
+
+TEST_F(Mpi, RanksThatMpirunStartsAreExact) {
+  claim(
+      "Ranks that MPI starts, which get the unique ID by MPI_Bcast, make a communicator whose "
+      "collectives "
+      "are exact",
+      "NCCL: Creating a Communicator; NCCL and MPI");
+  const CudaInventory& devices = require(Devices{1});
+  const fs::path program = fs::path(own_executable()).replace_filename("conformance-nccl-mpi");
+  if (!fs::exists(program)) skip("the suite was built where there was no MPI");
+  if (!is_in_path("mpirun")) skip("there is no mpirun in PATH");
+  guarded(host_subject(), [&] {
+    const Scratch scratch;
+    const fs::path journals = fs::path(scratch.path()) / "journals";
+    fs::create_directory(journals);
+    const Settings& settings = Session::current().settings();
+    ChildOptions options;
+    options.argv = {
+        "mpirun",          "-np",    std::to_string(devices.size()), program.string(), "--journals",
+        journals.string(), "--seed", std::to_string(settings.seed)};
+    if (settings.simulated) options.argv.emplace_back("--simulated");
+    options.environment = variables(scratch.path());
+    options.deadline = deadline_of(kJobDeadline);
+    options.merge_streams = true;
+    const ChildResult job = run_child(options);
+    const std::vector<StepRecord> ranks = read_journals(journals);
+
+    std::size_t found = 0;
+    std::string doing;
+    for (const StepRecord& record : ranks) {
+      take_over(record);
+      found += record.findings.size();
+      if (!record.ended) {
+        doing += fmt::format("{}{} in \"{}\"", doing.empty() ? "" : ", ",
+                             record.rank < 0 ? "one" : fmt::format("rank {}", record.rank),
+                             record.doing);
+      }
+    }
+    if (found > 0) throw TestEnded();
+    expect(job.succeeded() && ranks.size() == devices.size() && doing.empty(),
+           Finding(rank_died, {"communicator", fmt::format("{} ranks of mpirun", devices.size())},
+                   fmt::format("mpirun {}; {} of {} ranks began{}{}", job.describe(), ranks.size(),
+                               devices.size(),
+                               doing.empty() ? "" : "; not all came to their end: ", doing),
+                   {{"output", job.output}}));
+  });
+}
+
+}  // namespace
+}  // namespace conformance::nccl
