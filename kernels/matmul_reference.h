@@ -127,7 +127,7 @@ inline BoundedElement bounded_element(const Product& operands, const ErrorBound&
     add_product(sum, a, b);
     absolute += std::abs(a * b);
   }
-  return {sum.high, bound_for(bound, sum.high, absolute)};
+  return {sum.high + sum.low, bound_for(bound, sum.high, absolute)};
 }
 
 }  // namespace conformance::kernels

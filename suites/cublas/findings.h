@@ -34,6 +34,13 @@ inline constexpr FindingKind wrote_outside{
     "cublas.wrote-outside", Severity::driver,
     "A cuBLAS call changed memory outside its result matrix.",
     "Go back to the last versions of toolkit and driver that passed, and report it to NVIDIA."};
+inline constexpr FindingKind results_differ{
+    "cublas.results-differ", Severity::hardware,
+    "The same product has other bits on one GPU than on the host's other GPUs of the same model, "
+    "or than at an earlier call.",
+    "Run the check again on that GPU alone, check `nvidia-smi -q -d ECC,ROW_REMAPPER`, and replace "
+    "it if it differs again. If GPUs differ in no consistent way, look for other users of the "
+    "process's streams, and for a cuBLAS and cuBLASLt that are not of one toolkit."};
 inline constexpr FindingKind premise_broken{
     "cublas.premise-broken", Severity::suite,
     "The inputs of a check for equality were not such that every order of summation is exact.",

@@ -18,6 +18,13 @@ void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribut
       cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof(value))));
 }
 
+template <typename T>
+void set(cublasLtMatmulPreference_t limits, cublasLtMatmulPreferenceAttributes_t attribute,
+         T value) {
+  ensure(CONFORMANCE_CALL(
+      cublasLtMatmulPreferenceSetAttribute(limits, attribute, &value, sizeof(value))));
+}
+
 }  // namespace
 
 void LtMatmul::Destroy::operator()(cublasLtMatmulDesc_t operation) const {
@@ -66,9 +73,10 @@ LtMatmul::LtMatmul(const CublasHandle& handle, const Precision& precision,
   const std::unique_ptr<cublasLtMatmulPreferenceOpaque_t,
                         decltype(&cublasLtMatmulPreferenceDestroy)>
       owner(limits, &cublasLtMatmulPreferenceDestroy);
-  ensure(CONFORMANCE_CALL(cublasLtMatmulPreferenceSetAttribute(
-      limits, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &options.workspace_bytes,
-      sizeof(options.workspace_bytes))));
+  set(limits, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, options.workspace_bytes);
+  // No partial sums in the type of C, which no bound for the accumulator covers.
+  set(limits, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   cublasLtMatmulHeuristicResult_t first{};
   int found = 0;
   ensure(CONFORMANCE_CALL(cublasLtMatmulAlgoGetHeuristic(

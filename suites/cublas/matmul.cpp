@@ -72,6 +72,7 @@ const Precision fp32_emulated{.name = "fp32-emulated",
                               .element = Element::fp32,
                               // CUBLAS_COMPUTE_32F_EMULATED_16BFX9, which older headers lack.
                               .compute = static_cast<cublasComputeType_t>(78),
+                              .optional = true,
                               .integer_bits = 5,
                               .exact_limit = std::int64_t{1} << 24,
                               .significand_bits = 24,
@@ -296,6 +297,13 @@ Status multiply(const CublasHandle& handle, const Precision& precision,
       data_type(precision.result), ldc, precision.compute, CUBLAS_GEMM_DEFAULT));
 }
 
+RealPlace real_place(const Multiplication& multiplication, unsigned row, unsigned column) {
+  const std::size_t leading = multiplication.c.leading;
+  if (!multiplication.product.complex) return {column, "", column * leading + row};
+  return {column / 2, column % 2 == 0 ? ", real part" : ", imaginary part",
+          (column / 2 * leading + row) * 2 + column % 2};
+}
+
 void for_each_gpu(const CudaInventory& devices,
                   const std::function<void(const CudaDevice&)>& work) {
   for_each_device(devices, [&work](const CudaDevice& device) {
@@ -307,6 +315,30 @@ void for_each_gpu(const CudaInventory& devices,
     }
   });
 }
+
+namespace {
+
+/// Whether the cuBLAS in use knows the arithmetic at all.
+bool is_known(const Precision& precision, const CudaDevice& device) {
+  bool known = false;
+  for_each_gpu({device}, [&](const CudaDevice& one) {
+    const Stream stream;
+    const CublasHandle handle(stream);
+    constexpr std::size_t kMost = 3;
+    const DeviceBuffer<double> operands(kMost);
+    ensure(CONFORMANCE_CALL(cudaMemsetAsync(operands.data(), 0, operands.bytes(), stream.get())));
+    const kernels::MatrixLayout layout{1, 1, 1, false};
+    const Status status =
+        multiply(handle, precision, {{1, 1, 1, {}, {}, {}, 1, 0}, layout, layout, layout},
+                 operands.data(), operands.data() + 1, operands.data() + 2);
+    known = status.code() != CUBLAS_STATUS_NOT_SUPPORTED;
+    if (known) ensure(status);
+    synchronize(stream, one.subject());
+  });
+  return known;
+}
+
+}  // namespace
 
 CudaInventory capable(const CudaInventory& devices, const Precision& precision) {
   CudaInventory result;
@@ -320,6 +352,9 @@ CudaInventory capable(const CudaInventory& devices, const Precision& precision) 
     skip(fmt::format("{} needs compute capability {}.{}; the newest GPU here has {}.{}",
                      precision.name, precision.compute_capability / 10,
                      precision.compute_capability % 10, best / 10, best % 10));
+  }
+  if (precision.optional && !is_known(precision, result.front())) {
+    skip(fmt::format("the cuBLAS in use does not have {}", precision.name));
   }
   return result;
 }

@@ -23,6 +23,7 @@ struct Precision {
   kernels::Element result = element;  ///< of C
   cublasComputeType_t compute;
   int compute_capability = 0;  ///< 10·major + minor from which on GPUs have it; 0 if all do
+  bool optional = false;       ///< whether there is it depends on the library: cuBLAS says so
   // What cuBLAS asks for.
   unsigned dimension_step = 1;    ///< m, n and k are multiples of it
   unsigned leading_step = 1;      ///< lda and ldb are multiples of it
@@ -85,10 +86,20 @@ std::string describe(const Precision& precision, const Multiplication& multiplic
 Status multiply(const CublasHandle& handle, const Precision& precision,
                 const Multiplication& multiplication, const void* a, const void* b, void* c);
 
+/// An element of the real product that a complex one amounts to (kernels::Product), as it lies in
+/// C.
+struct RealPlace {
+  unsigned column;        ///< of C
+  std::string_view part;  ///< ", real part", ", imaginary part", or empty if C is not complex
+  std::size_t index;      ///< in memory, counting parts
+};
+RealPlace real_place(const Multiplication& multiplication, unsigned row, unsigned column);
+
 /// for_each_device, with cuBLAS's errors as findings of this layer.
 void for_each_gpu(const CudaInventory& devices, const std::function<void(const CudaDevice&)>& work);
 
-/// Those of `devices` that have `precision`; skips the test if none has.
+/// Those of `devices` that have `precision`; skips the test if none has. Asks cuBLAS where it is
+/// optional.
 CudaInventory capable(const CudaInventory& devices, const Precision& precision);
 
 /// Base of the tests that compute products.

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -108,7 +109,7 @@ struct RealProduct {
           Sum* out = &sums[j * m];
           for (std::size_t i = 0; i < m; ++i) out[i] += column[i] * factor;
         }
-        if (half_sums && (l % 16 == 15 || l + 1 == k)) {
+        if (std::is_same_v<Sum, float> && half_sums && (l % 16 == 15 || l + 1 == k)) {
           for (Sum& sum : sums) {
             sum = static_cast<Sum>(__half2float(__float2half_rn(static_cast<float>(sum))));
           }
