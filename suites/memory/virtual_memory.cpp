@@ -37,10 +37,10 @@ class VirtualMemory : public GpuTest {
   }
   const DriverTable& cuda() const { return *cuda_; }
 
-  /// The size of a piece of memory: whole granules, and with two of them a test buffer.
-  std::size_t piece_of(const CudaDevice& device) const {
+  /// The size of a piece of memory, if `wanted` would be fit for a large GPU: whole granules.
+  std::size_t piece_of(const CudaDevice& device, std::size_t wanted_bytes) const {
     const std::size_t granule = granularity(cuda(), device.ordinal);
-    const std::size_t wanted = scaled_bytes(64 * kMebi, device.total_memory) / 2;
+    const std::size_t wanted = scaled_bytes(wanted_bytes, device.total_memory);
     return (wanted + granule - 1) / granule * granule;
   }
 
@@ -61,7 +61,7 @@ TEST_F(VirtualMemory, WordsStayWithTheirMemoryWhereverItIsMapped) {
       "before, is always the same memory, and pieces that are mapped side by side are used as one",
       kSource);
   for_each_device(open(), [&](const CudaDevice& device) {
-    const std::size_t bytes = piece_of(device);
+    const std::size_t bytes = piece_of(device, 32 * kMebi);
     const std::size_t words = bytes / sizeof(std::uint64_t);
     const Pattern pattern{.seed = Session::current().settings().seed};
     const Stream stream;
@@ -238,16 +238,16 @@ TEST_F(VirtualMemory, MemoryIsUsedFromItsCreationToItsLastUse) {
       "when handle and mappings are gone",
       kSource);
   for_each_device(open(), [&](const CudaDevice& device) {
-    const std::size_t bytes = piece_of(device);
+    const std::size_t bytes = piece_of(device, 2048 * kMebi);
     const auto free_bytes = [] {
       std::size_t free = 0, total = 0;
       ensure(CONFORMANCE_CALL(cudaMemGetInfo(&free, &total)));
       return static_cast<std::int64_t>(free);
     };
     const AddressRange range(cuda(), bytes);
-    // Others may allocate and free at the same time: what goes wrong every time is wrong.
-    constexpr int kAttempts = 3;
-    std::string seen;
+    // Others may allocate and free at the same time, but less than half of this, or not always.
+    constexpr int kAttempts = 10;
+    const auto half = static_cast<std::int64_t>(bytes / 2);
     std::int64_t held = 0, mapped = 0, left = 0;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       const std::int64_t before = free_bytes();
@@ -258,8 +258,7 @@ TEST_F(VirtualMemory, MemoryIsUsedFromItsCreationToItsLastUse) {
       mapped = before - free_bytes();
       mapping.unmap();
       left = before - free_bytes();
-      const auto size = static_cast<std::int64_t>(bytes);
-      if (held >= size && mapped >= size && left < size) {
+      if (held >= half && mapped >= half && left < half) {
         verified(3, "counts of free memory");
         return;
       }
