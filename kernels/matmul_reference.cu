@@ -5,7 +5,7 @@ namespace conformance::kernels {
 namespace {
 
 unsigned tiles_of(const Product& operands) {
-  return tiles_along(operands.m) * tiles_along(real_columns(operands));
+  return tiles_along(distinct_rows(operands)) * tiles_along(distinct_columns(operands));
 }
 
 }  // namespace

@@ -29,6 +29,19 @@ __host__ __device__ constexpr unsigned real_depth(const Product& operands) {
   return operands.complex ? 2 * operands.k : operands.k;
 }
 
+// Where the rows of A repeat, or the columns of B, so do those of A·B: the references compute each
+// sum once, and compare it with every element that it stands for.
+__host__ __device__ constexpr unsigned distinct_of(unsigned length, unsigned period) {
+  return period != 0 && period < length ? period : length;
+}
+__host__ __device__ constexpr unsigned distinct_rows(const Product& operands) {
+  return distinct_of(operands.m, operands.a.row_period);
+}
+/// Of the real product.
+__host__ __device__ constexpr unsigned distinct_columns(const Product& operands) {
+  return distinct_of(operands.n, operands.b.column_period) * (operands.complex ? 2 : 1);
+}
+
 /// An element of one of the matrices of that real product.
 struct Factor {
   MatrixValues values;

@@ -64,8 +64,8 @@ struct Tile {
   unsigned row, column;
 };
 inline __device__ Tile tile_of_block(const Product& operands) {
-  return {blockIdx.x % tiles_along(operands.m) * kTile,
-          blockIdx.x / tiles_along(operands.m) * kTile};
+  const unsigned tiles = tiles_along(distinct_rows(operands));
+  return {blockIdx.x % tiles * kTile, blockIdx.x / tiles * kTile};
 }
 
 /// The sums of the thread's elements (first_row + kSide·i, first_column + kSide·j).
@@ -129,24 +129,30 @@ inline __device__ void multiply_tile(const Product& operands, const Tile& tile,
   }
 }
 
-/// Calls work(row, column, found, dot, absolute) for each of the thread's elements that the product
-/// has: what was found there, and its sums.
+/// Calls work(row, column, found, dot, absolute) for each element that the product has of those
+/// that the thread's sums stand for: what was found there, and its sums.
 template <typename Sum, typename Work>
 inline __device__ void for_each_element(const void* product, Element element, unsigned leading,
                                         const Product& operands, const Tile& tile,
                                         const TileSums<Sum>& sums, const Work& work) {
   const unsigned parts = operands.complex ? 2 : 1;
   const Element part = part_of(element);
+  const unsigned rows = distinct_rows(operands);
+  const unsigned columns = distinct_columns(operands);
   CONFORMANCE_UNROLL
   for (unsigned j = 0; j < kEach; ++j) {
-    const unsigned column = tile.column + threadIdx.x / kSide + kSide * j;
+    const unsigned first_column = tile.column + threadIdx.x / kSide + kSide * j;
     CONFORMANCE_UNROLL
     for (unsigned i = 0; i < kEach; ++i) {
-      const unsigned row = tile.row + threadIdx.x % kSide + kSide * i;
-      if (row >= operands.m || column >= real_columns(operands)) continue;
-      const std::size_t at = static_cast<std::size_t>(column / parts) * leading + row;
-      const double found = load_element(product, at * parts + column % parts, part);
-      work(row, column, found, sums.dot[i][j], sums.absolute[i][j]);
+      const unsigned first_row = tile.row + threadIdx.x % kSide + kSide * i;
+      if (first_row >= rows || first_column >= columns) continue;
+      for (unsigned column = first_column; column < real_columns(operands); column += columns) {
+        const std::size_t before = static_cast<std::size_t>(column / parts) * leading;
+        for (unsigned row = first_row; row < operands.m; row += rows) {
+          const double found = load_element(product, (before + row) * parts + column % parts, part);
+          work(row, column, found, sums.dot[i][j], sums.absolute[i][j]);
+        }
+      }
     }
   }
 }

@@ -59,6 +59,8 @@ struct MatrixValues {
   int bits;            ///< at most 53
   int in_1024;         ///< how many of 1024 elements are drawn; the others are zero
   double unit;         ///< a power of two
+  /// After so many rows, or columns, they repeat; 0 if they do not.
+  unsigned row_period = 0, column_period = 0;
 };
 /// The matrix `which` of those that belong to `seed`.
 constexpr MatrixValues random_matrix(std::uint64_t seed, std::uint64_t which, int bits, int in_1024,
@@ -67,12 +69,16 @@ constexpr MatrixValues random_matrix(std::uint64_t seed, std::uint64_t which, in
 }
 /// The imaginary parts of a complex matrix whose real parts are `values`.
 __host__ __device__ constexpr MatrixValues imaginary(const MatrixValues& values) {
-  return {mix(~values.seed), values.bits, values.in_1024, values.unit};
+  MatrixValues others = values;
+  others.seed = mix(~values.seed);
+  return others;
 }
 
 /// The integer of element (row, column): uniform in magnitude, with a random sign.
 __host__ __device__ constexpr std::int64_t matrix_integer(const MatrixValues& values, unsigned row,
                                                           unsigned column) {
+  if (values.row_period != 0) row %= values.row_period;
+  if (values.column_period != 0) column %= values.column_period;
   const std::uint64_t word = mix(
       values.seed ^ (static_cast<std::uint64_t>(row) << 32 | static_cast<std::uint64_t>(column)));
   // Bits 0-52 give the magnitude, 53-62 decide whether the element is drawn, 63 is the sign.

@@ -1,6 +1,9 @@
 #include "suites/cublas/lt_matmul.h"
 
 #include <cstdio>
+#include <utility>
+
+#include <fmt/format.h>
 
 namespace conformance::cublas {
 namespace {
@@ -91,6 +94,21 @@ Status LtMatmul::queue(const void* alpha, const void* a, const void* b, const vo
   return CONFORMANCE_CALL(cublasLtMatmul(handle_, operation_.get(), alpha, a, a_.get(), b, b_.get(),
                                          beta, c, c_.get(), c, c_.get(), &algorithm_,
                                          options_.workspace, options_.workspace_bytes, stream_));
+}
+
+std::string LtMatmul::algorithm() const {
+  std::string text;
+  for (const auto& [attribute, name] : {std::pair{CUBLASLT_ALGO_CONFIG_ID, "algorithm"},
+                                        {CUBLASLT_ALGO_CONFIG_TILE_ID, "tile"},
+                                        {CUBLASLT_ALGO_CONFIG_STAGES_ID, "stages"},
+                                        {CUBLASLT_ALGO_CONFIG_SPLITK_NUM, "split"}}) {
+    std::int32_t value = 0;
+    std::size_t written = 0;
+    ensure(CONFORMANCE_CALL(cublasLtMatmulAlgoConfigGetAttribute(&algorithm_, attribute, &value,
+                                                                 sizeof(value), &written)));
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value);
+  }
+  return text;
 }
 
 }  // namespace conformance::cublas

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include <cublasLt.h>
 
@@ -32,6 +33,9 @@ class LtMatmul {
            const Multiplication& multiplication, const LtOptions& options = {});
   /// Queues the product in the handle's stream. `alpha` and `beta` are of scale_type().
   Status queue(const void* alpha, const void* a, const void* b, const void* beta, void* c) const;
+  /// "algorithm 66, tile 20, stages 36, split 1": numbers as cublasLtMatmulAlgoConfigAttributes_t
+  /// has them.
+  std::string algorithm() const;
 
  private:
   struct Destroy {

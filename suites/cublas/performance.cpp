@@ -1,19 +1,21 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "fixtures/cuda_result.h"
-#include "kernels/compare.h"
 #include "suites/cublas/clocks.h"
 #include "suites/cublas/findings.h"
 #include "suites/cublas/matmul.h"
 #include "suites/cublas/throughput_limit.h"
+#include "suites/cublas/verified_products.h"
+#include "suites/cublas/why_slow.h"
 
 namespace conformance::cublas {
 namespace {
@@ -21,243 +23,169 @@ namespace {
 class Performance : public MatmulTest {};
 
 constexpr std::string_view kSource =
-    "cuBLAS: cublas<t>gemm, cublasGemmEx, Results Reproducibility; Higham, Accuracy and Stability "
-    "of Numerical Algorithms, 2nd ed., section 3.5";
+    "cuBLAS: cublas<t>gemm, cublasGemmEx, cublasLtMatmul, Results Reproducibility; Higham, "
+    "Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.5";
 
-// In each of the types these bytes make a NaN, which no bound accepts.
-constexpr unsigned char kPoison = 0xFF;
+// Smaller on GPUs with little memory, where several may then be one.
+constexpr std::array<unsigned, 3> kSides{4096, 8192, 16384};
+/// A side of which one product would take longer is left out.
+constexpr double kLongestProduct = 0.5;
 
 // Enough samples for a median, and no more than the time they are worth.
-constexpr std::size_t kLeastSamples = 5;
-constexpr std::size_t kMostSamples = 15;
-constexpr double kSampledSeconds = 0.3;
+constexpr double kLeastSamples = 3;
+constexpr double kMostSamples = 9;
+constexpr double kSampledSeconds = 0.15;
 constexpr double kWarmUpSeconds = 0.05;
-constexpr int kMostWarmUps = 30;
 
 /// What a GPU may lack of its peers' speed: README.md gives the source.
 constexpr double kShareOfPeers = 0.78;
-
-/// Higham's γ_k = k·u / (1 - k·u).
-double gamma(unsigned k, double u) { return k * u / (1 - k * u); }
-
-kernels::ErrorBound error_bound(const Precision& precision, unsigned k) {
-  // The reference rounds too, and so does the Σ|a·b| that it gives.
-  const double reference = gamma(k, 0x1p-53);
-  return {(gamma(k, precision.accumulator) + reference) / (1 - reference), precision.output,
-          precision.output_smallest};
-}
 
 Arithmetic arithmetic_of(const Precision& precision) {
   if (&precision == &fp64) return Arithmetic::fp64;
   if (&precision == &fp32) return Arithmetic::fp32;
   if (&precision == &tf32) return Arithmetic::tf32;
-  return &precision == &fp16 ? Arithmetic::fp16 : Arithmetic::bf16;
+  if (&precision == &fp16) return Arithmetic::fp16;
+  if (&precision == &bf16) return Arithmetic::bf16;
+  return &precision == &int8 ? Arithmetic::int8 : Arithmetic::fp8;
 }
 
-struct Measured {
+/// Of products of one side.
+struct Sampled {
   unsigned side = 0;
-  std::vector<double> seconds;  ///< of each timed product
-  double worst = 0;             ///< error in units of its bound
+  VerifiedProducts::Times times;
+
+  double operations() const { return 2.0 * side * side * side; }
+  double throughput() const { return operations() / median(times.products) * 1e-12; }
+};
+
+/// Of one type on one GPU.
+struct Measured {
+  std::map<unsigned, Sampled> of;  ///< by the side that was wanted, one of kSides
+  double worst = 0;                ///< error in units of its bound
   Conditions conditions;
 };
 
-/// Times products of one type on the current device. Every timed result is verified: the first
-/// element by element against the reference, the others byte by byte against the first, as cuBLAS
-/// promises the same bits for the same call.
-class Run {
- public:
-  Run(const Precision& precision, const CudaDevice& device, const NvmlSession* nvml)
-      : precision_(precision),
-        subject_(device.subject()),
-        side_(std::max(64U, scaled_side(8192, device) / 64 * 64)),
-        multiplication_(square(precision, side_)),
-        watch_(nvml, device),
-        handle_(stream_),
-        a_(std::size_t{side_} * side_ * kernels::bytes_of(precision.element)),
-        b_(a_.size()),
-        first_(a_.size()),
-        next_(a_.size()),
-        difference_(stream_),
-        check_(stream_) {
-    // Otherwise partial sums of a split product may be added in the type of C, which no bound for
-    // the accumulator covers.
-    ensure(CONFORMANCE_CALL(cublasSetMathMode(
-        handle_.get(),
-        static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH |
-                                  CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION))));
-    const kernels::Product& product = multiplication_.product;
-    ensure(CONFORMANCE_CALL(kernels::fill_matrix(a_.data(), precision.element, multiplication_.a,
-                                                 product.a, stream_.get())));
-    ensure(CONFORMANCE_CALL(kernels::fill_matrix(b_.data(), precision.element, multiplication_.b,
-                                                 product.b, stream_.get())));
-  }
-
-  Measured measure() {
-    double warm = 0;
-    for (int i = 0; i < kMostWarmUps && warm < kWarmUpSeconds; ++i) warm += timed(next_);
-    Measured result{side_, {timed(first_)}, 0, {}};
-    double spent = result.seconds.front();
-    while (result.seconds.size() < kLeastSamples ||
-           (result.seconds.size() < kMostSamples && spent < kSampledSeconds)) {
-      result.seconds.push_back(timed(next_));
-      spent += result.seconds.back();
-      compare();
-      verified(elements(), "elements");
-    }
-    result.worst = check_first();
-    verified(elements(), "elements");
-    result.conditions = watch_.conditions();
-    return result;
-  }
-
- private:
-  static Multiplication square(const Precision& precision, unsigned side) {
-    const std::uint64_t seed = Session::current().settings().seed;
-    const int bits = precision.significand_bits;
-    const double unit = std::ldexp(1.0, -bits);
-    const kernels::MatrixLayout layout{side, side, side, false};
-    return {{side,
-             side,
-             side,
-             kernels::random_matrix(seed, 10, bits, 1024, unit),
-             kernels::random_matrix(seed, 11, bits, 1024, unit),
-             {},
-             1,
-             0},
-            layout,
-            layout,
-            layout};
-  }
-
-  std::uint64_t elements() const { return std::uint64_t{side_} * side_; }
-
-  double timed(const DeviceBuffer<std::byte>& target) {
-    ensure(
-        CONFORMANCE_CALL(cudaMemsetAsync(target.data(), kPoison, target.bytes(), stream_.get())));
-    start_.record(stream_);
-    ensure(multiply(handle_, precision_, multiplication_, a_.data(), b_.data(), target.data()));
-    end_.record(stream_);
-    watch_.look();
-    synchronize(stream_, subject_);
-    return Event::seconds(start_, end_);
-  }
-
-  void compare() {
-    ensure(CONFORMANCE_CALL(kernels::compare_bytes(next_.data(), first_.data(), next_.bytes(),
-                                                   difference_.data(), stream_.get())));
-    const kernels::Mismatch difference = difference_.take(subject_);
-    if (difference.count == 0) return;
-    const std::size_t index = difference.first_index / kernels::bytes_of(precision_.element);
-    const double expected =
-        read_element(first_.data(), index, precision_.element, stream_, subject_);
-    fail_wrong(
-        index, expected, read(next_, index),
-        fmt::format("{} bytes differ from an earlier result of the same call", difference.count),
-        {});
-  }
-
-  /// The greatest error in units of its bound.
-  double check_first() {
-    const kernels::Product& product = multiplication_.product;
-    const kernels::ErrorBound bound = error_bound(precision_, side_);
-    ensure(CONFORMANCE_CALL(kernels::check_bounded_product(
-        first_.data(), precision_.element, side_, product, bound, check_.data(), stream_.get())));
-    const kernels::ProductCheck found = check_.take(subject_);
-    if (found.wrong > 0) {
-      const kernels::BoundedElement expected =
-          kernels::bounded_element(product, bound, static_cast<unsigned>(found.first_wrong % side_),
-                                   static_cast<unsigned>(found.first_wrong / side_));
-      fail_wrong(found.first_wrong, expected.value, read(first_, found.first_wrong),
-                 fmt::format("{} of {} elements are off by more than their bound, which is {:.3g} "
-                             "for the first",
-                             found.wrong, elements(), expected.bound),
-                 {{"wrong_elements", std::uint64_t{found.wrong}}, {"bound", expected.bound}});
-    }
-    return found.worst;
-  }
-
-  double read(const DeviceBuffer<std::byte>& matrix, std::size_t index) {
-    return read_element(matrix.data(), index, precision_.element, stream_, subject_);
-  }
-
-  [[noreturn]] void fail_wrong(std::size_t index, double expected, double found,
-                               const std::string& what, Evidence evidence) {
-    const std::uint64_t row = index % side_;
-    const std::uint64_t column = index / side_;
-    evidence.add("type", std::string(precision_.name))
-        .add("row", row)
-        .add("column", column)
-        .add("expected", expected)
-        .add("found", found)
-        .add("seed", Session::current().settings().seed);
-    fail_and_end(Finding(
-        wrong_element, subject_,
-        fmt::format("{}: {}; row {}, column {} should be {:.9g}, is {:.9g}",
-                    describe(precision_, multiplication_), what, row, column, expected, found),
-        evidence));
-  }
-
-  const Precision& precision_;
-  const Subject subject_;
-  const unsigned side_;
-  const Multiplication multiplication_;
-  ClockWatch watch_;
-  const Stream stream_;
-  const CublasHandle handle_;
-  Event start_, end_;
-  const DeviceBuffer<std::byte> a_, b_, first_, next_;
-  DeviceResult<kernels::Mismatch> difference_;
-  DeviceResult<kernels::ProductCheck> check_;
-};
-
-/// What CUDA says of a GPU's clock is the boost clock of its model; NVML knows of higher ones.
-int highest_clock_mhz(const CudaDevice& device, const Measured& measured) {
-  const auto highest = static_cast<int>(measured.conditions.highest_clock_mhz.value_or(0));
-  return std::max(device.clock_khz / 1000, highest);
+unsigned side_on(unsigned wanted, const CudaDevice& device) {
+  return std::max(64U, scaled_side(wanted, device) / 64 * 64);
 }
 
-double throughput(unsigned side, double seconds) {
-  return 2.0 * side * side * side / seconds * 1e-12;
+unsigned samples_worth(double seconds, double seconds_each) {
+  return static_cast<unsigned>(std::clamp(seconds / seconds_each, kLeastSamples, kMostSamples));
+}
+
+/// Times products of one type on the current device, side after side.
+Measured measure(const Precision& precision, const CudaDevice& device, const NvmlSession* nvml,
+                 bool alone) {
+  Measured result;
+  ClockWatch watch(nvml, device);
+  unsigned last = 0;
+  double seconds = 0;  // of one product
+  for (const unsigned wanted : kSides) {
+    const unsigned side = side_on(wanted, device);
+    if (last != 0) seconds *= std::pow(static_cast<double>(side) / last, 3);
+    if (side == last || seconds > kLongestProduct) break;
+    VerifiedProducts products(precision, device, side);
+    if (last == 0) {
+      seconds = median(products.run(2, watch).products);
+      // Alone it runs later, and is warm.
+      if (!alone) products.run(samples_worth(kWarmUpSeconds, seconds), watch);
+    }
+    Sampled& sampled = result.of[wanted];
+    sampled = {side, products.run(samples_worth(alone ? 0 : kSampledSeconds, seconds), watch)};
+    seconds = median(sampled.times.products);
+    result.worst = std::max(result.worst, products.worst());
+    if (!alone && device.ordinal == 0) {
+      fact(fmt::format("cublas.kernel.{}.{}", precision.name, wanted), products.algorithm());
+    }
+    last = side;
+  }
+  result.conditions = watch.conditions();
+  return result;
+}
+
+/// What CUDA says of a GPU's clock is the boost clock of its model; NVML knows of higher ones.
+int highest_clock_mhz(const CudaDevice& device, const Conditions& conditions) {
+  return std::max(device.clock_khz / 1000,
+                  static_cast<int>(conditions.highest_clock_mhz.value_or(0)));
+}
+
+Figure throughput_figure(std::string_view kind, const Precision& precision,
+                         const CudaDevice& device, unsigned wanted, const Measured& measured,
+                         std::string_view which_gpus) {
+  const Sampled& sampled = measured.of.at(wanted);
+  Figure figure{.name = fmt::format("matmul-{}-{}-{}", kind, precision.name, wanted),
+                .unit = "TFLOP/s",
+                .subject = device.subject(),
+                .samples = {},
+                .formula = fmt::format("2·n³ / time of one product between two events, n = {}, {}",
+                                       sampled.side, which_gpus),
+                .limit = throughput_limit(device.major, device.minor, arithmetic_of(precision),
+                                          device.multiprocessors,
+                                          highest_clock_mhz(device, measured.conditions))};
+  for (const double seconds : sampled.times.products) {
+    figure.samples.push_back(sampled.operations() / seconds * 1e-12);
+  }
+  return figure;
+}
+
+/// What the other GPUs of the device's name reached with the largest products of its own.
+struct Peers {
+  std::vector<double> throughput, clocks_mhz;
+};
+
+Peers peers_of(const CudaDevice& device, const CudaInventory& all,
+               const std::map<int, Measured>& results) {
+  const auto& [wanted, largest] = *results.at(device.ordinal).of.rbegin();
+  Peers peers;
+  for (const CudaDevice& peer : all) {
+    const Measured& other = results.at(peer.ordinal);
+    const auto same = other.of.find(wanted);
+    if (peer.ordinal == device.ordinal || peer.name != device.name || same == other.of.end() ||
+        same->second.side != largest.side) {
+      continue;
+    }
+    peers.throughput.push_back(same->second.throughput());
+    if (other.conditions.clock_mhz) peers.clocks_mhz.push_back(*other.conditions.clock_mhz);
+  }
+  return peers;
 }
 
 void record_device(const Precision& precision, const CudaDevice& device, const CudaInventory& all,
                    const std::map<int, Measured>& results) {
   const Measured& own = results.at(device.ordinal);
-  Figure figure{.name = fmt::format("matmul-throughput-{}", precision.name),
-                .unit = "TFLOP/s",
-                .subject = device.subject(),
-                .samples = {},
-                .formula = fmt::format("2·n³ / time of one product between two events, n = {}, all "
-                                       "GPUs at once",
-                                       own.side),
-                .limit = throughput_limit(device.major, device.minor, arithmetic_of(precision),
-                                          device.multiprocessors, highest_clock_mhz(device, own))};
-  for (const double seconds : own.seconds) {
-    figure.samples.push_back(throughput(own.side, seconds));
-  }
-  std::vector<double> peers, clocks;
-  for (const CudaDevice& peer : all) {
-    const Measured& other = results.at(peer.ordinal);
-    if (peer.ordinal == device.ordinal || peer.name != device.name || other.side != own.side) {
-      continue;
-    }
-    peers.push_back(throughput(other.side, median(other.seconds)));
-    if (other.conditions.clock_mhz) clocks.push_back(*other.conditions.clock_mhz);
-  }
-  figure.floor = peer_floor(
-      peers, kShareOfPeers,
-      "GPUs of one model differ by up to 22 %: Sinha et al., Not All GPUs Are Created Equal, SC22");
+  const unsigned largest = own.of.rbegin()->first;
+  const Peers peers = peers_of(device, all, results);
   const std::optional<double> peers_clock =
-      clocks.empty() ? std::nullopt : std::optional(median(clocks));
-  Evidence evidence = own.conditions.evidence();
-  if (peers_clock) evidence.add("peers_clock_mhz", *peers_clock);
-  record(figure, why_slow(own.conditions, peers_clock, figure.value() / median(peers)), evidence);
+      peers.clocks_mhz.empty() ? std::nullopt : std::optional(median(peers.clocks_mhz));
   fact(fmt::format("cublas.{}.{}", precision.name, device.pci_bus_id), own.conditions.text());
+  for (const auto& [wanted, sampled] : own.of) {
+    Figure figure =
+        throughput_figure("throughput", precision, device, wanted, own, "all GPUs at once");
+    // Of the largest alone: shorter ones depend more on what came before them.
+    if (wanted == largest) {
+      figure.floor = peer_floor(peers.throughput, kShareOfPeers,
+                                "GPUs of one model differ by up to 22 %: Sinha et al., Not All "
+                                "GPUs Are Created Equal, SC22");
+    }
+    Evidence evidence = own.conditions.evidence();
+    if (peers_clock) evidence.add("peers_clock_mhz", *peers_clock);
+    record(figure,
+           why_slow(own.conditions, peers_clock, sampled.throughput() / median(peers.throughput)),
+           evidence);
+  }
+  const VerifiedProducts::Times& times = own.of.at(largest).times;
+  record(Figure{.name = fmt::format("matmul-verification-{}", precision.name),
+                .unit = "%",
+                .subject = device.subject(),
+                .samples = {100 * median(times.verifications) / median(times.products)},
+                .formula = fmt::format("time of a result's checksums / time of its product, n = {}",
+                                       own.of.at(largest).side)});
   record(Figure{.name = fmt::format("matmul-error-{}", precision.name),
                 .unit = "of its bound",
                 .subject = device.subject(),
                 .samples = {own.worst},
-                .formula = "largest |found - reference| / bound over all elements of the product"});
+                .formula = "largest |found - reference| / bound over all elements of the first "
+                           "products"});
 }
 
 void measure_precision(const CudaInventory& devices, const Precision& precision) {
@@ -265,12 +193,23 @@ void measure_precision(const CudaInventory& devices, const Precision& precision)
   std::unique_ptr<NvmlSession> nvml;
   // Without NVML a slow GPU is still found, only not explained; the devices layer judges NVML.
   if (!NvmlSession::open(nvml).ok()) nvml.reset();
-  std::map<int, Measured> results;
-  for (const CudaDevice& device : able) results[device.ordinal];
-  for_each_gpu(able, [&](const CudaDevice& device) {
-    results.at(device.ordinal) = Run(precision, device, nvml.get()).measure();
-  });
+  const auto measure_all = [&](const CudaInventory& together, bool alone) {
+    std::map<int, Measured> results;
+    for (const CudaDevice& device : together) results[device.ordinal];
+    for_each_gpu(together, [&](const CudaDevice& device) {
+      results.at(device.ordinal) = measure(precision, device, nvml.get(), alone);
+    });
+    return results;
+  };
+  const std::map<int, Measured> results = measure_all(able, false);
   for (const CudaDevice& device : able) record_device(precision, device, able, results);
+  if (able.size() < 2) return;
+  const CudaDevice& first = able.front();
+  const Measured alone = measure_all({first}, true).at(first.ordinal);
+  for (const auto& [wanted, sampled] : alone.of) {
+    record(throughput_figure("throughput-alone", precision, first, wanted, alone,
+                             "the other GPUs idle"));
+  }
 }
 
 TEST_F(Performance, DoubleProductsAreWithinTheirBoundAndAsFastAsOnPeers) {
@@ -307,6 +246,22 @@ TEST_F(Performance, Bfloat16ProductsAreWithinTheirBoundAndAsFastAsOnPeers) {
       "to the bit, and as fast as on peers",
       kSource);
   measure_precision(require(Devices{1}), bf16);
+}
+
+TEST_F(Performance, Int8ProductsAreExactAndAsFastAsOnPeers) {
+  claim(
+      "cublasGemmEx with CUDA_R_8I and CUBLAS_COMPUTE_32I gives every element of a product of "
+      "random integers, each time, and as fast as on peers",
+      kSource);
+  measure_precision(require(Devices{1}), int8);
+}
+
+TEST_F(Performance, EightBitFloatProductsAreRoundedOnceAndAsFastAsOnPeers) {
+  claim(
+      "cublasLtMatmul with CUDA_R_8F_E4M3 rounds every element of a product of small random "
+      "integers only when it stores it, each time alike, and as fast as on peers",
+      kSource);
+  measure_precision(require(Devices{1}), e4m3);
 }
 
 }  // namespace

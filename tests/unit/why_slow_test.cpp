@@ -1,6 +1,7 @@
+#include "suites/cublas/why_slow.h"
+
 #include <gtest/gtest.h>
 
-#include "suites/cublas/clocks.h"
 #include "suites/cublas/findings.h"
 
 namespace conformance::cublas {
