@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "suites/cublas/clocks.h"
+#include "fixtures/clock_watch.h"
 #include "suites/cublas/findings.h"
 #include "suites/cublas/matmul.h"
 #include "suites/cublas/throughput_limit.h"
@@ -77,7 +77,7 @@ unsigned samples_worth(double seconds, double seconds_each) {
 Measured measure(const Precision& precision, const CudaDevice& device, const NvmlSession* nvml,
                  bool alone) {
   Measured result;
-  ClockWatch watch(nvml, device);
+  ClockWatch watch(nvml, device.uuid);
   unsigned last = 0;
   double seconds = 0;  // of one product
   for (const unsigned wanted : kSides) {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "fixtures/clock_watch.h"
 #include "fixtures/cuda_result.h"
 #include "kernels/checksum.h"
-#include "suites/cublas/clocks.h"
 #include "suites/cublas/lt_matmul.h"
 #include "suites/cublas/matmul.h"
 

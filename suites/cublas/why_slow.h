@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "suites/cublas/clocks.h"
+#include "fixtures/clock_watch.h"
 
 namespace conformance::cublas {
 

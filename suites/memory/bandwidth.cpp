@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "fixtures/clock_watch.h"
 #include "fixtures/cuda_pattern.h"
 #include "fixtures/cuda_result.h"
 #include "fixtures/gpu_test.h"
@@ -49,9 +50,11 @@ std::unique_ptr<NvmlSession> open_nvml() {
 
 /// Seconds per operation, sampled after operations that are not timed, one for each of `buffers`
 /// that `queue` goes through. A sample times several in a row where one would be too short to be
-/// timed well. All are queued at once, so that a busy host leaves no gaps between them.
+/// timed well. All are queued at once, so that a busy host leaves no gaps between them; then comes
+/// `while_they_run`.
 std::vector<double> time_operations(const std::function<void(int number)>& queue, int buffers,
-                                    int per_sample, const Stream& stream, const Subject& subject) {
+                                    int per_sample, const Stream& stream, const Subject& subject,
+                                    const std::function<void()>& while_they_run) {
   int number = 0;
   while (number < buffers) queue(number++);
   std::vector<Event> marks(kSamples + 1);
@@ -60,6 +63,7 @@ std::vector<double> time_operations(const std::function<void(int number)>& queue
     for (int i = 0; i < per_sample; ++i) queue(number++);
     marks[sample].record(stream);
   }
+  while_they_run();
   synchronize(stream, subject);
   std::vector<double> seconds;
   for (int sample = 1; sample <= kSamples; ++sample) {
@@ -80,19 +84,24 @@ std::vector<double> gigabytes_per_second(std::size_t bytes, const std::vector<do
   return samples;
 }
 
-/// The samples of a figure, by the ordinal of the device.
-using Samples = std::map<int, std::vector<double>>;
+/// What was measured of a device, and what NVML saw meanwhile.
+struct Measured {
+  std::vector<double> samples;
+  Conditions conditions = {};
+};
+/// By the ordinal of the device.
+using MeasuredDevices = std::map<int, Measured>;
 
 /// The floor of a figure: the higher of the one that the hardware sets and the one that the other
 /// GPUs of that name set, as far as there are any.
 std::optional<Floor> floor_of(const CudaDevice& device, const CudaInventory& all,
-                              const Samples& samples, const std::optional<Limit>& limit,
+                              const MeasuredDevices& measured, const std::optional<Limit>& limit,
                               double share, double share_of_peers, std::string_view why) {
   std::vector<double> others;
   for (const CudaDevice& other : all) {
-    const auto found = samples.find(other.ordinal);
-    if (other.ordinal != device.ordinal && other.name == device.name && found != samples.end()) {
-      others.push_back(median(found->second));
+    const auto found = measured.find(other.ordinal);
+    if (other.ordinal != device.ordinal && other.name == device.name && found != measured.end()) {
+      others.push_back(median(found->second.samples));
     }
   }
   std::optional<Floor> floor = peer_floor(others, share_of_peers, why);
@@ -102,23 +111,25 @@ std::optional<Floor> floor_of(const CudaDevice& device, const CudaInventory& all
   return floor;
 }
 
-void record_all(const CudaInventory& devices, const Samples& samples, const Figure& like,
+void record_all(const CudaInventory& devices, const MeasuredDevices& measured, const Figure& like,
                 const FindingKind& slow,
                 const std::function<std::optional<Limit>(const CudaDevice&)>& limit_of,
                 double share, double share_of_peers, std::string_view why) {
   for (const CudaDevice& device : devices) {
-    if (!samples.contains(device.ordinal)) continue;
+    const auto found = measured.find(device.ordinal);
+    if (found == measured.end()) continue;
     Figure figure = like;
     figure.subject = device.subject();
-    figure.samples = samples.at(device.ordinal);
+    figure.samples = found->second.samples;
     const std::optional<Limit> limit = limit_of(device);
     figure.limit = limit;
-    figure.floor = floor_of(device, devices, samples, limit, share, share_of_peers, why);
-    record(figure, slow,
-           Evidence{{"memory_clock_khz", std::int64_t{device.memory_clock_khz}},
-                    {"memory_bus_bits", std::int64_t{device.memory_bus_bits}},
-                    {"ecc", device.ecc},
-                    {"limit", limit ? limit->source : std::string("not known")}});
+    figure.floor = floor_of(device, devices, measured, limit, share, share_of_peers, why);
+    Evidence evidence = found->second.conditions.evidence();
+    evidence.add("memory_clock_khz", std::int64_t{device.memory_clock_khz})
+        .add("memory_bus_bits", std::int64_t{device.memory_bus_bits})
+        .add("ecc", device.ecc)
+        .add("limit", limit ? limit->source : std::string("not known"));
+    record(figure, slow, evidence);
   }
 }
 
@@ -146,15 +157,20 @@ class ThreeBuffers {
 };
 
 /// Measures each device, all at once, and judges what came out.
-void measure_memory(const CudaInventory& devices, const char* name, const char* formula,
-                    const std::function<std::vector<double>(const CudaDevice&)>& measure) {
+void measure_memory(
+    const CudaInventory& devices, const char* name, const char* formula,
+    const std::function<std::vector<double>(const CudaDevice&, ClockWatch&)>& measure) {
   const std::unique_ptr<NvmlSession> nvml = open_nvml();
-  Samples samples;
-  for (const CudaDevice& device : devices) samples[device.ordinal];
-  for_each_device(devices,
-                  [&](const CudaDevice& device) { samples.at(device.ordinal) = measure(device); });
+  MeasuredDevices measured;
+  for (const CudaDevice& device : devices) measured[device.ordinal];
+  for_each_device(devices, [&](const CudaDevice& device) {
+    ClockWatch watch(nvml.get(), device.uuid);
+    Measured& own = measured.at(device.ordinal);
+    own.samples = measure(device, watch);
+    own.conditions = watch.conditions();
+  });
   record_all(
-      devices, samples,
+      devices, measured,
       Figure{.name = name, .unit = "GB/s", .subject = {}, .samples = {}, .formula = formula},
       slow_memory,
       [&](const CudaDevice& device) {
@@ -171,7 +187,7 @@ TEST_F(Bandwidth, DeviceCopiesAreTimedOnAllGpusAtOnceAndRight) {
   measure_memory(
       require(Devices{1}), "device-copy-bandwidth",
       "2 x bytes / seconds of cudaMemcpyAsync within the GPU: each byte is read and written",
-      [](const CudaDevice& device) {
+      [](const CudaDevice& device, ClockWatch& watch) {
         const Subject subject = device.subject();
         const Stream stream;
         PatternCheck check(stream);
@@ -183,7 +199,7 @@ TEST_F(Bandwidth, DeviceCopiesAreTimedOnAllGpusAtOnceAndRight) {
               copy(buffers.at(number + 1), buffers.at(number), buffers.bytes(),
                    cudaMemcpyDeviceToDevice, stream);
             },
-            3, 8, stream, subject);
+            3, 8, stream, subject, [&] { watch.look(); });
         for (int buffer = 0; buffer < 3; ++buffer) {
           check.expect(buffers.at(buffer), buffers.words(), pattern, device_copy_wrong, subject,
                        "timed copy within the GPU");
@@ -198,7 +214,7 @@ TEST_F(Bandwidth, FillsAreTimedOnAllGpusAtOnceAndRight) {
         "CUDA C++ Best Practices Guide: Theoretical Bandwidth Calculation");
   measure_memory(
       require(Devices{1}), "device-fill-bandwidth", "bytes / seconds of cudaMemsetAsync",
-      [](const CudaDevice& device) {
+      [](const CudaDevice& device, ClockWatch& watch) {
         constexpr unsigned char kByte = 0x3C;
         const Subject subject = device.subject();
         const Stream stream;
@@ -209,7 +225,7 @@ TEST_F(Bandwidth, FillsAreTimedOnAllGpusAtOnceAndRight) {
               ensure(CONFORMANCE_CALL(
                   cudaMemsetAsync(buffers.at(number), kByte, buffers.bytes(), stream.get())));
             },
-            3, 9, stream, subject);
+            3, 9, stream, subject, [&] { watch.look(); });
         for (int buffer = 0; buffer < 3; ++buffer) {
           ensure(CONFORMANCE_CALL(kernels::check_bytes(buffers.at(buffer), buffers.bytes(), kByte,
                                                        mismatch.data(), stream.get())));
@@ -234,7 +250,7 @@ TEST_F(Bandwidth, TriadsAreTimedOnAllGpusAtOnceAndRight) {
   measure_memory(
       require(Devices{1}), "device-triad-bandwidth",
       "3 x bytes / seconds of the kernel: two words are read for each that is written",
-      [](const CudaDevice& device) {
+      [](const CudaDevice& device, ClockWatch& watch) {
         constexpr std::uint64_t kFactor = 3;
         const Subject subject = device.subject();
         const Stream stream;
@@ -248,7 +264,7 @@ TEST_F(Bandwidth, TriadsAreTimedOnAllGpusAtOnceAndRight) {
               ensure(CONFORMANCE_CALL(kernels::triad(buffers.at(0), buffers.at(1), buffers.at(2),
                                                      kFactor, buffers.words(), stream.get())));
             },
-            1, 6, stream, subject);
+            1, 6, stream, subject, [&] { watch.look(); });
         ensure(CONFORMANCE_CALL(kernels::check_triad(
             buffers.at(0), left, right, kFactor, buffers.words(), mismatch.data(), stream.get())));
         const kernels::Mismatch found = mismatch.take(subject);
@@ -277,11 +293,11 @@ class HostFigures {
     fact("memory.host-link." + device.pci_bus_id, links_[device.ordinal].text);
   }
   void add(const CudaDevice& device, const std::string& name, std::vector<double> samples) {
-    samples_[name][device.ordinal] = std::move(samples);
+    measured_[name][device.ordinal].samples = std::move(samples);
   }
   void judge(const std::string& name, const char* formula) const {
-    const auto found = samples_.find(name);
-    if (found == samples_.end()) return;
+    const auto found = measured_.find(name);
+    if (found == measured_.end()) return;
     record_all(
         devices_, found->second,
         Figure{.name = name, .unit = "GB/s", .subject = {}, .samples = {}, .formula = formula},
@@ -290,7 +306,7 @@ class HostFigures {
           const auto link = links_.find(device.ordinal);
           if (link == links_.end() || !link->second.gigabytes_per_second) return std::nullopt;
           const double most = *link->second.gigabytes_per_second;
-          if (median(found->second.at(device.ordinal)) > most) return std::nullopt;
+          if (median(found->second.at(device.ordinal).samples) > most) return std::nullopt;
           return Limit{most, link->second.text};
         },
         kShareOfLink, kShareOfPeersLink,
@@ -301,7 +317,7 @@ class HostFigures {
   const CudaInventory& devices_;
   const NvmlSession* nvml_;
   std::map<int, HostLink> links_;
-  std::map<std::string, Samples> samples_;
+  std::map<std::string, MeasuredDevices> measured_;
 };
 
 /// Words of a host buffer that serves all devices, one after the other.
@@ -346,14 +362,10 @@ RoundTrip time_round_trip(const CudaDevice& device, std::uint64_t* host, std::si
   fill(source.data(), words, pattern, stream);
   const std::vector<double> to_host = time_operations(
       [&](int) { copy(host, source.data(), bytes, cudaMemcpyDeviceToHost, stream); }, 1, 1, stream,
-      subject);
-  int queued = 0;
+      subject, [] {});
   const std::vector<double> to_device = time_operations(
-      [&](int) {
-        copy(target.data(), host, bytes, cudaMemcpyHostToDevice, stream);
-        if (++queued == kSamples) while_it_moves();
-      },
-      1, 1, stream, subject);
+      [&](int) { copy(target.data(), host, bytes, cudaMemcpyHostToDevice, stream); }, 1, 1, stream,
+      subject, while_it_moves);
   check.expect(target.data(), words, pattern, host_copy_wrong, subject, what);
   verified(words, "words, to the host and back");
   return {gigabytes_per_second(bytes, to_host), gigabytes_per_second(bytes, to_device)};
