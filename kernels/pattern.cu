@@ -59,7 +59,8 @@ cudaError_t invert_pattern(std::uint64_t* words, std::size_t count, std::uint64_
                            PatternMismatch* mismatch, cudaStream_t stream) {
   if (!aligned(words)) return cudaErrorInvalidValue;
   invert_pattern_kernel<<<blocks_for_tiles(tiles_of(count)), kThreads, 0, stream>>>(
-      reinterpret_cast<ulonglong2*>(words), count, first_index, seed, flip, upwards, mismatch);
+      reinterpret_cast<const ulonglong2*>(words), reinterpret_cast<ulonglong2*>(words), count,
+      first_index, seed, flip, upwards, mismatch);
   return cudaGetLastError();
 }
 

@@ -135,9 +135,11 @@ inline __device__ bool enough_found(const PatternMismatch* mismatch) {
   return *static_cast<const volatile unsigned long long*>(&mismatch->count) >= kEnough;
 }
 
-__global__ void invert_pattern_kernel(ulonglong2* pairs, std::size_t count,
-                                      std::uint64_t first_index, std::uint64_t seed,
-                                      std::uint64_t flip, bool upwards, PatternMismatch* mismatch) {
+/// `pairs` and `inverted` are the same memory: what is read, and what is written.
+__global__ void invert_pattern_kernel(const ulonglong2* pairs, ulonglong2* inverted,
+                                      std::size_t count, std::uint64_t first_index,
+                                      std::uint64_t seed, std::uint64_t flip, bool upwards,
+                                      PatternMismatch* mismatch) {
   constexpr PatternKind kKind = PatternKind::address;
   const std::size_t tiles = count / 2 / kPairsPerTile;
   for (std::size_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
@@ -150,12 +152,13 @@ __global__ void invert_pattern_kernel(ulonglong2* pairs, std::size_t count,
       // Of what was found, not of what should have been: stores that need not wait for the loads
       // reach memory before them, which halves the speed of both.
       const ulonglong2 pair = found.pairs[step];
-      pairs[base + step * kThreads] = make_ulonglong2(~pair.x, ~pair.y);
+      inverted[base + step * kThreads] = make_ulonglong2(~pair.x, ~pair.y);
       wrong |= difference(pair, pattern_pair<kKind>(index + 2 * step * kThreads, seed, flip));
     }
     if (wrong == 0) continue;
     for (unsigned step = 0; step < kPairsPerThread; ++step) {
-      pairs[base + step * kThreads] = pattern_pair<kKind>(index + 2 * step * kThreads, seed, ~flip);
+      inverted[base + step * kThreads] =
+          pattern_pair<kKind>(index + 2 * step * kThreads, seed, ~flip);
     }
     if (enough_found(mismatch)) continue;
     ThreadMismatch own;
@@ -163,11 +166,11 @@ __global__ void invert_pattern_kernel(ulonglong2* pairs, std::size_t count,
     own.hand_in(mismatch);
   }
   ThreadMismatch own;
-  auto* const words = reinterpret_cast<std::uint64_t*>(pairs);
+  const auto* const words = reinterpret_cast<const std::uint64_t*>(pairs);
   for (std::size_t i = 2 * tiles * kPairsPerTile + grid_index(); i < count; i += grid_stride()) {
     const std::uint64_t expected = pattern_word(kKind, first_index + i, seed) ^ flip;
     own.compare(words[i], expected, first_index + i);
-    words[i] = ~expected;
+    reinterpret_cast<std::uint64_t*>(inverted)[i] = ~expected;
   }
   own.hand_in(mismatch);
 }
