@@ -4,13 +4,13 @@
 
 namespace conformance::kernels {
 
-// A block sums up a tile of 256 words x 32 columns. Each warp takes every eighth column, and a
+// A block sums up a tile of 256 words x 64 columns. Each warp takes every eighth column, and a
 // thread two neighbouring words of each 64, so that a warp reads 512 bytes at a time.
 inline constexpr unsigned kSumThreads = 256;
 inline constexpr unsigned kSumLanes = 32;
 inline constexpr unsigned kSumWarps = kSumThreads / kSumLanes;
 inline constexpr unsigned kSumWords = 256;
-inline constexpr unsigned kSumColumns = 32;
+inline constexpr unsigned kSumColumns = 64;
 inline constexpr unsigned kSumChunks = kSumWords / (2 * kSumLanes);
 
 #ifdef __CUDACC__

@@ -27,8 +27,8 @@ struct Kind {
   std::vector<std::string_view> keys;
 };
 
-const std::array<Kind, 6>& kinds() {
-  static const std::array<Kind, 6> all{{
+const std::array<Kind, 7>& kinds() {
+  static const std::array<Kind, 7> all{{
       {"store-lost", FaultKind::store_lost, {"from", "to", "occurrence", "least", "at", "words"}},
       {"copy-flips-bit",
        FaultKind::copy_flips_bit,
@@ -36,6 +36,7 @@ const std::array<Kind, 6>& kinds() {
       {"gemm-flips-bit",
        FaultKind::gemm_flips_bit,
        {"device", "call", "occurrence", "least", "at", "bit"}},
+      {"gemms-flip-bit", FaultKind::gemms_flip_bit, {"call", "least", "at", "bit"}},
       {"gemm-slow", FaultKind::gemm_slow, {"device", "call", "percent"}},
       {"all-reduce-flips-bit",
        FaultKind::all_reduce_flips_bit,

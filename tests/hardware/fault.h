@@ -10,6 +10,7 @@ enum class FaultKind {
   store_lost,            ///< a kernel's stores to a peer do not arrive in a range of words
   copy_flips_bit,        ///< a copy arrives with one bit inverted
   gemm_flips_bit,        ///< an element of a matrix product has one bit inverted
+  gemms_flip_bit,        ///< so has the same one of every product, on every GPU
   gemm_slow,             ///< matrix products take longer
   all_reduce_flips_bit,  ///< an element of one rank's sum has one bit inverted
   all_reduce_left_out    ///< one rank never joins

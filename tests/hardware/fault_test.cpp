@@ -38,6 +38,13 @@ TEST(Fault, TheFunctionIsNamed) {
   EXPECT_EQ(fault.percent, 30U);
 }
 
+TEST(Fault, OnEveryGpuNoneIsNamed) {
+  const Fault fault = parse_fault("gemms-flip-bit call=cublasSgemm least=1 at=2 bit=3");
+  EXPECT_EQ(fault.kind, FaultKind::gemms_flip_bit);
+  EXPECT_NE(refusal("gemms-flip-bit call=cublasSgemm least=1 at=2 bit=3 device=0").find("no key"),
+            std::string::npos);
+}
+
 TEST(Fault, WhatIsNotUnderstoodIsRefused) {
   EXPECT_NE(refusal("").find("names no kind"), std::string::npos);
   EXPECT_NE(refusal("gemm-odd device=0").find("kind is not known"), std::string::npos);

@@ -311,9 +311,13 @@ cublasStatus_t multiply(std::string_view name, cublasHandle_t handle, int m, int
                         int ldc, std::size_t element_bytes, const Call& call) {
   Injector& injector = Injector::current();
   const Fault* const slow = injector.fault(FaultKind::gemm_slow);
-  const Fault* const flips = injector.fault(FaultKind::gemm_flips_bit);
-  const Fault* const fault = slow != nullptr ? slow : flips;
-  if (fault == nullptr || fault->call != name || current_device() != fault->device) return call();
+  const Fault* const once = injector.fault(FaultKind::gemm_flips_bit);
+  const Fault* const always = injector.fault(FaultKind::gemms_flip_bit);
+  const Fault* const fault = slow != nullptr ? slow : (once != nullptr ? once : always);
+  if (fault == nullptr || fault->call != name ||
+      (always == nullptr && current_device() != fault->device)) {
+    return call();
+  }
   cudaStream_t const stream = injector.stream_of(handle);
   if (slow != nullptr) {
     auto stretch = std::make_unique<Stretch>(slow->percent);
@@ -325,7 +329,7 @@ cublasStatus_t multiply(std::string_view name, cublasHandle_t handle, int m, int
   }
   const cublasStatus_t answer = call();
   const std::uint64_t elements = static_cast<std::uint64_t>(m) * static_cast<std::uint64_t>(n);
-  if (elements < fault->least || !injector.is_due()) return answer;
+  if (elements < fault->least || (always == nullptr && !injector.is_due())) return answer;
   if (fault->bit >= 8 * element_bytes) give_up("the elements have fewer bits");
   const std::uint64_t row = fault->at % elements % static_cast<std::uint64_t>(m);
   const std::uint64_t column = fault->at % elements / static_cast<std::uint64_t>(m);

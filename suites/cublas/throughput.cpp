@@ -1,0 +1,80 @@
+#include "suites/cublas/throughput.h"
+
+#include <algorithm>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "suites/cublas/throughput_limit.h"
+#include "suites/cublas/why_slow.h"
+
+namespace conformance::cublas {
+namespace {
+
+/// What a GPU may lack of its peers' speed: README.md gives the source.
+constexpr double kShareOfPeers = 0.78;
+
+Arithmetic arithmetic_of(const Precision& precision) {
+  if (&precision == &fp64) return Arithmetic::fp64;
+  if (&precision == &fp32) return Arithmetic::fp32;
+  if (&precision == &tf32) return Arithmetic::tf32;
+  if (&precision == &fp16) return Arithmetic::fp16;
+  if (&precision == &bf16) return Arithmetic::bf16;
+  return &precision == &int8 ? Arithmetic::int8 : Arithmetic::fp8;
+}
+
+/// What CUDA says of a GPU's clock is the boost clock of its model; NVML knows of higher ones.
+int highest_clock_mhz(const CudaDevice& device, const Conditions& conditions) {
+  return std::max(device.clock_khz / 1000,
+                  static_cast<int>(conditions.highest_clock_mhz.value_or(0)));
+}
+
+}  // namespace
+
+unsigned side_on(unsigned wanted, const CudaDevice& device) {
+  return std::max(64U, scaled_side(wanted, device) / 64 * 64);
+}
+
+std::vector<double> Taken::throughputs() const {
+  std::vector<double> result;
+  for (const double each : seconds) result.push_back(2.0 * side * side * side / each * 1e-12);
+  return result;
+}
+
+Figure throughput_figure(const std::string& name, const Precision& precision,
+                         const CudaDevice& device, const Taken& taken, std::string_view when) {
+  return {.name = name,
+          .unit = "TFLOP/s",
+          .subject = device.subject(),
+          .samples = taken.throughputs(),
+          .formula = fmt::format("2·n³ / time of one product between two events, n = {}, {}",
+                                 taken.side, when),
+          .limit = throughput_limit(device.major, device.minor, arithmetic_of(precision),
+                                    device.multiprocessors,
+                                    highest_clock_mhz(device, taken.conditions))};
+}
+
+void judge_throughput(Figure figure, const CudaDevice& device, const CudaInventory& all,
+                      const std::map<int, Taken>& taken) {
+  const Taken& own = taken.at(device.ordinal);
+  std::vector<double> throughputs, clocks;
+  for (const CudaDevice& peer : all) {
+    const auto other = taken.find(peer.ordinal);
+    if (peer.ordinal == device.ordinal || peer.name != device.name || other == taken.end() ||
+        other->second.side != own.side) {
+      continue;
+    }
+    throughputs.push_back(median(other->second.throughputs()));
+    if (other->second.conditions.clock_mhz) clocks.push_back(*other->second.conditions.clock_mhz);
+  }
+  figure.floor = peer_floor(throughputs, kShareOfPeers,
+                            "GPUs of one model differ by up to 22 %: Sinha et al., Not All GPUs "
+                            "Are Created Equal, SC22");
+  const auto peers_clock = clocks.empty() ? std::nullopt : std::optional(median(clocks));
+  Evidence evidence = own.conditions.evidence();
+  if (peers_clock) evidence.add("peers_clock_mhz", *peers_clock);
+  record(figure, why_slow(own.conditions, peers_clock, figure.value() / median(throughputs)),
+         evidence);
+}
+
+}  // namespace conformance::cublas
