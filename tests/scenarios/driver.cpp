@@ -75,17 +75,43 @@ struct Options {
   std::vector<std::string> command;  ///< of `exec`
 };
 
-/// "peer.*" stands for every test of a level that a run at `level` has whose name begins with
-/// "peer."; without a star, the test itself.
+bool expects_of(const Scenario& scenario, std::string_view layer) {
+  return std::ranges::any_of(scenario.expected, [&](const auto& kind) {
+    return std::ranges::any_of(kind.second,
+                               [&](const auto& test) { return test.starts_with(layer); });
+  });
+}
+
+/// Entries that run nvcc or mpirun, which take longer than all other small ones together: not for
+/// scenarios that expect nothing of them by name.
+std::vector<std::string_view> left_out(const Scenario& scenario, const Options& options) {
+  if (!scenario.arguments.empty() || scenario.dummy || scenario.healthy() || options.every_layer) {
+    return {};
+  }
+  std::vector<std::string_view> entries;
+  if (!expects_of(scenario, "environment.")) entries.emplace_back("environment.Compiler");
+  if (!expects_of(scenario, "nccl.Mpi.")) entries.emplace_back("nccl.Mpi");
+  return entries;
+}
+
+/// "peer.*" stands for every test that the scenario's run has whose name begins with "peer.";
+/// without a star, the test itself.
 std::set<std::string> expand(const std::vector<std::string>& patterns, const Catalogue& catalogue,
-                             const std::string& level) {
+                             const Scenario& scenario, const Options& options) {
+  const std::vector<std::string_view> without = left_out(scenario, options);
+  const auto runs = [&](const std::string& test, const std::string& level) {
+    return (level == "quick" || level == scenario.level) &&
+           std::ranges::none_of(without, [&](std::string_view entry) {
+             return test.starts_with(fmt::format("{}.", entry));
+           });
+  };
   std::set<std::string> tests;
   for (const std::string& pattern : patterns) {
     const std::size_t before = tests.size();
     if (pattern.ends_with("*")) {
       const std::string prefix = pattern.substr(0, pattern.size() - 1);
       for (const auto& [test, of] : catalogue.tests) {
-        if (test.starts_with(prefix) && (of == "quick" || of == level)) tests.insert(test);
+        if (test.starts_with(prefix) && runs(test, of)) tests.insert(test);
       }
     } else if (catalogue.tests.contains(pattern)) {
       tests.insert(pattern);
@@ -278,13 +304,13 @@ void compare(const char* what, const std::set<std::string>& expected,
 
 /// Compares a run's results with what the scenario expects.
 void judge(const Scenario& scenario, const Json& results, const Catalogue& catalogue,
-           Outcome& outcome) {
+           const Options& options, Outcome& outcome) {
   std::map<std::string, std::set<std::string>> seen;
   for (const Json& test : results.at("tests")) {
     seen[test.at("outcome").get<std::string>()].insert(test.at("name").get<std::string>());
   }
   for (const auto& [kind, patterns] : scenario.expected) {
-    compare(kind.c_str(), expand(patterns, catalogue, scenario.level), seen[kind],
+    compare(kind.c_str(), expand(patterns, catalogue, scenario, options), seen[kind],
             outcome.problems);
   }
   for (const char* kind : {"failed", "slow", "crashed", "timed-out", "error"}) {
@@ -358,13 +384,6 @@ std::span<const std::string_view> layers_of(const Scenario& scenario) {
   return std::span(kLayerOrder).first(std::min(count, kLayerOrder.size()));
 }
 
-bool expects_of(const Scenario& scenario, std::string_view layer) {
-  return std::ranges::any_of(scenario.expected, [&](const auto& kind) {
-    return std::ranges::any_of(kind.second,
-                               [&](const auto& test) { return test.starts_with(layer); });
-  });
-}
-
 /// CTest's arguments that select the entries that a scenario needs.
 std::vector<std::string> selection(const Scenario& scenario, const Options& options) {
   std::vector<std::string> arguments;
@@ -374,13 +393,9 @@ std::vector<std::string> selection(const Scenario& scenario, const Options& opti
   } else if (!scenario.dummy && !scenario.healthy() && !options.every_layer) {
     arguments.insert(arguments.end(),
                      {"-R", fmt::format("^({})\\.", fmt::join(layers_of(scenario), "|"))});
-    // They run nvcc and mpirun, which take longer than all other small entries together.
-    std::vector<std::string_view> left_out;
-    if (!expects_of(scenario, "environment.")) left_out.emplace_back("environment\\.Compiler");
-    if (!expects_of(scenario, "nccl.Mpi.")) left_out.emplace_back("nccl\\.Mpi");
-    if (!left_out.empty()) {
-      arguments.insert(arguments.end(), {"-E", fmt::format("^({})$", fmt::join(left_out, "|"))});
-    }
+  }
+  if (const auto entries = left_out(scenario, options); !entries.empty()) {
+    arguments.insert(arguments.end(), {"-E", fmt::format("^({})$", fmt::join(entries, "|"))});
   }
   return arguments;
 }
@@ -450,7 +465,8 @@ Outcome run_scenario(const Scenario& scenario, const Options& options, const Cat
       throw std::runtime_error(
           fmt::format("ctest {}; see {}", ran.describe(), (work / "ctest.log").string()));
     }
-    judge(scenario, Json::parse(read_file(work / "report/results.json")), catalogue, outcome);
+    judge(scenario, Json::parse(read_file(work / "report/results.json")), catalogue, options,
+          outcome);
     check_fired(scenario, work / "fired", outcome);
     check_cost(scenario, options, outcome);
     if (outcome.problems.empty()) fs::remove_all(work);
