@@ -35,6 +35,22 @@ inline constexpr FindingKind nothing_ran{
     "suite.run-verified-nothing", Severity::config, "The run verified nothing on this host.",
     "Select tests that can run here, and look at the reasons of those that were skipped."};
 
+// What only the reports of several nodes together can show.
+inline constexpr FindingKind no_report{
+    "job.no-report", Severity::infrastructure, "A node of the job left no report.",
+    "Look at the job's output for the node: whether it started, could build and could write to the "
+    "folder of the reports."};
+inline constexpr FindingKind version_mix{
+    "job.version-mix", Severity::config,
+    "The nodes of the job differ in what must be the same for work that they do together.",
+    "Give the node named what the others have, and drain it until then."};
+inline constexpr FindingKind outlier{
+    "job.outlier", Severity::hardware,
+    "A node is slower than the other nodes of the job, and slows down all that work with it.",
+    "Compare its clocks, power limits, cooling and links with another node's (`nvidia-smi -q`), "
+    "and "
+    "drain it until then."};
+
 inline constexpr std::array<const FindingKind*, 6> kReportFindingKinds{
     &crashed, &timed_out, &interrupted, &did_not_start, &no_record, &nothing_ran};
 

@@ -5,9 +5,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -18,6 +21,7 @@
 
 #include "ci/report/html.h"
 #include "ci/report/junit.h"
+#include "ci/report/merge.h"
 #include "ci/report/results.h"
 #include "ci/report/table.h"
 #include "fixtures/session.h"
@@ -91,6 +95,27 @@ int write_reports(const Folder& folder, const std::string& manifests, const std:
   return results.at("verdict") == "conformant" ? kExitPassed : kExitFailed;
 }
 
+/// One report of a job from those of its nodes.
+int merge_reports(const Folder& folder, const std::vector<std::string>& node_folders,
+                  const std::string& rank_folder) {
+  std::vector<std::string> warnings;
+  std::vector<NodeReport> nodes;
+  nodes.reserve(node_folders.size());
+  for (const std::string& node : node_folders) nodes.push_back(read_node(node));
+  std::optional<std::vector<RankReport>> ranks;
+  if (!rank_folder.empty()) ranks = read_ranks(rank_folder, warnings);
+  const std::string text =
+      merge(nodes, ranks, warnings).dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  const Json results = Json::parse(text);
+  std::error_code error;
+  std::filesystem::create_directories(folder.root, error);  // write_file says if that failed
+  write_file(folder.junit(), junit(results));
+  write_file(folder.html(), html(results));
+  write_file(folder.results(), text);
+  show(results, folder, "always");
+  return results.at("verdict") == "conformant" ? kExitPassed : kExitFailed;
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Reports of conformance runs. Exit code: 0 conformant, 1 not, 2 could not run."};
   app.require_subcommand(1);
@@ -109,6 +134,14 @@ int run(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "always", "never"}));
   CLI::App* show_command = app.add_subcommand("show", "Print the table of a results.json");
   show_command->add_option("file", file, "results.json (default: that of the report's folder)");
+  std::vector<std::string> nodes;
+  std::string ranks;
+  CLI::App* merge_command =
+      app.add_subcommand("merge", "One report of a job from those of its nodes");
+  merge_command->add_option("--ranks", ranks, "Folder of the journals of the ranks of all nodes")
+      ->check(CLI::ExistingDirectory);
+  merge_command->add_option("nodes", nodes, "The report folder of each node, which bears its name")
+      ->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -121,6 +154,7 @@ int run(int argc, char** argv) {
     fmt::print("run {} reports to {}\n", begun.id, folder.root.native());
     return kExitPassed;
   }
+  if (merge_command->parsed()) return merge_reports(folder, nodes, ranks);
   if (write->parsed()) return write_reports(folder, manifests, mode);
   const std::filesystem::path path =
       file.empty() ? folder.results() : std::filesystem::absolute(file);

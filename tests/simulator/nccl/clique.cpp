@@ -172,7 +172,8 @@ struct Membership::Shared {
   struct Rank {
     bool joined;
     std::int32_t process;
-    int device;
+    int device;               ///< of its machine
+    char uuid[64];            ///< its GPU's
     SharedName memory;        ///< its GPU's
     const char* memory_base;  ///< the address in its process
   };
@@ -285,7 +286,6 @@ ncclResult_t Membership::fail(ncclResult_t result, const std::string& message) {
 ncclResult_t Membership::join(std::string& message) {
   {
     World& world = World::get();
-    const auto& gpus = world.machine().gpus;
     const Device& device = world.device(device_);
     const Lock lock(shared());
     Shared& all = shared();
@@ -308,13 +308,14 @@ ncclResult_t Membership::join(std::string& message) {
       if (!one.joined) continue;
       if (one.device >= world.device_count()) {
         message = "the ranks see different machines";
-      } else if (gpus[static_cast<std::size_t>(one.device)].uuid == device.gpu().uuid) {
+      } else if (device.gpu().uuid == one.uuid) {
         message = "Duplicate GPU detected : rank " + std::to_string(rank_) + " and rank " +
                   std::to_string(other) + " both on CUDA device " + bus_id(device.gpu());
       }
     }
     if (message.empty()) {
-      mine = {true, ::getpid(), device_, device.memory().name(), device.memory().data()};
+      mine = {true, ::getpid(), device_, {}, device.memory().name(), device.memory().data()};
+      std::snprintf(mine.uuid, sizeof(mine.uuid), "%s", device.gpu().uuid.c_str());
       ++all.joined;
       all.clock = std::max(all.clock, host_clock::now());
       announce_change(all.changes);

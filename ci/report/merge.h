@@ -1,0 +1,54 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ci/report/journals.h"
+
+namespace conformance::report {
+
+/// What a node of a job left.
+struct NodeReport {
+  std::string name;
+  std::optional<Json> results;  ///< results.json; nothing if there is none
+  std::string problem;          ///< why not
+};
+
+/// What a rank of the communicator over all nodes wrote.
+struct RankReport {
+  std::string name;  ///< of its journal: host and process
+  EntryRecord record;
+};
+
+/// Reads a node's report; its name is that of the folder.
+NodeReport read_node(const std::filesystem::path& folder);
+/// Reads the journals of the ranks, by conformance-nccl-mpi; throws CannotRun if the folder cannot
+/// be read.
+std::vector<RankReport> read_ranks(const std::filesystem::path& folder,
+                                   std::vector<std::string>& warnings);
+
+/// How far a node's figure may be off the median of all nodes' to its disadvantage: this many times
+/// the median absolute deviation (scaled by 1.4826, by which it is the standard deviation of a
+/// normal distribution) …
+inline constexpr double kOutlierDeviations = 3.5;
+/// … and this share of the median, which a few nodes that happen to agree closely do not undercut:
+/// of rates, and of times, which vary more.
+inline constexpr double kOutlierShareOfRate = 0.1;
+inline constexpr double kOutlierShareOfTime = 0.5;
+/// With fewer nodes there is no telling which one is off.
+inline constexpr std::size_t kFewestNodes = 3;
+
+/// Which of the values are outliers to the worse side: the smaller one, or if `time` the greater
+/// one. None of fewer than kFewestNodes.
+std::vector<std::size_t> outliers(std::span<const double> values, bool time);
+
+/// The reports of a job's nodes as one, in the form of results.json: an entry for each node with
+/// all its tests, one for the ranks that all nodes had together, and "job", whose tests say whether
+/// all nodes reported, and whether they are alike. `ranks` is nothing if none were asked for.
+Json merge(const std::vector<NodeReport>& nodes,
+           const std::optional<std::vector<RankReport>>& ranks, std::vector<std::string> warnings);
+
+}  // namespace conformance::report
