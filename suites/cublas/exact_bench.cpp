@@ -102,6 +102,7 @@ void ExactBench::prepare(const DeviceBuffer<std::byte>& buffer, std::size_t firs
   if (first * size + bytes > buffer.bytes()) {
     throw std::logic_error("a matrix is larger than its buffer");
   }
+  if (bytes == 0) return;
   std::byte* const begin = buffer.data() + first * size;
   ensure(CONFORMANCE_CALL(cudaMemsetAsync(begin, kPoison, bytes, stream_.get())));
   if (values == nullptr) return;

@@ -30,6 +30,11 @@ inline constexpr FindingKind wrong_element{
     "ECC,ROW_REMAPPER`, and replace it if it fails again. If all GPUs give the same wrong "
     "elements, the library or the driver is at fault: go back to the last version that passed, and "
     "report it to NVIDIA."};
+inline constexpr FindingKind wrong_status{
+    "cublas.wrong-status", Severity::driver,
+    "A cuBLAS call with an argument that it must refuse answered otherwise than documented.",
+    "Programs that tell errors apart by their status will take a wrong turn: go back to the last "
+    "version of the toolkit that passed, and report it to NVIDIA."};
 inline constexpr FindingKind wrote_outside{
     "cublas.wrote-outside", Severity::driver,
     "A cuBLAS call changed memory outside its result matrix.",

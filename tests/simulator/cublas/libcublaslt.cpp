@@ -203,6 +203,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   if (firing.code) return static_cast<cublasStatus_t>(*firing.code);
   Work work;
   const cublasStatus_t status = describe(operation, a, b, c, work);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) {
+    const Firing fault = World::get().faults().at({"unsupported types", device});
+    return static_cast<cublasStatus_t>(fault.code.value_or(status));
+  }
   if (status != CUBLAS_STATUS_SUCCESS) return status;
   results[0] = {};
   results[0].wavesCount = 1;

@@ -1,6 +1,7 @@
 #include "tests/simulator/cublas/queue.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,9 @@ double operations_per_clock(const Gpu& gpu, const Gemm& gemm) {
   return hopper ? 256 : 128;
 }
 
+/// A scalar of any type.
+constexpr std::array<std::byte, 16> kZero{};
+
 /// What the defects of a call make of its work.
 void spoil(const std::string& name, int device, Work& work) {
   const auto defect = [&](const char* which) {
@@ -43,6 +47,11 @@ void spoil(const std::string& name, int device, Work& work) {
   if (defect("beta")) work.beta = nullptr;
   if (defect("bias")) work.gemm.bias = nullptr;
   if (defect("activation")) work.gemm.relu = work.gemm.gelu = false;
+  if (defect("factors")) work.scale_a = work.scale_b = nullptr;
+  if (work.scales_on_device && defect("scalars")) {
+    work.scales_on_device = false;
+    work.alpha = work.beta = kZero.data();
+  }
   if (const auto stride = defect("strides")) work.stride_b += static_cast<long long>(*stride);
 }
 
@@ -148,49 +157,60 @@ Transpose transpose_of(cublasOperation_t operation) {
   return operation == CUBLAS_OP_T ? Transpose::plain : Transpose::conjugate;
 }
 
-cublasStatus_t queue(const char* name, int device_index, cudaStream_t handle, Work work) {
-  const Gemm& shape = work.gemm;
-  if (shape.m == 0 || shape.n == 0 || work.count == 0) return CUBLAS_STATUS_SUCCESS;
+cublasStatus_t queue_work(const char* name, int device, cudaStream_t handle, double seconds,
+                          std::function<Output(bool)> work) {
+  const Firing firing = World::get().faults().at({name, device});
+  if (firing.code) return static_cast<cublasStatus_t>(*firing.code);
   const StreamPtr stream = find_stream(handle);
   if (!stream) return CUBLAS_STATUS_EXECUTION_FAILED;
-  Device& device = World::get().device(device_index);
-  const double rate = operations_per_clock(device.gpu(), shape) * device.gpu().multiprocessors *
-                      device.gpu().clock_khz * 1e3 * device.gpu().matmul_efficiency;
-  const double operations = (is_complex(shape.type_c) ? 8.0 : 2.0) *
-                            static_cast<double>(shape.m * shape.n * shape.k) *
-                            static_cast<double>(work.count);
-  const double seconds = kLatency + operations / rate;
-  const Firing firing = World::get().faults().at({name, device.index()});
-  if (firing.code) return static_cast<cublasStatus_t>(*firing.code);
-  spoil(name, device.index(), work);
-  if (!work.scales_on_device) read_scales(work);
   Operation operation;
   operation.call = name;
-  operation.device = device.index();
-  operation.work = [work, seconds](const Firing& faults) {
-    Work now = work;
-    if (now.scales_on_device) read_scales(now);
-    for (const float* factor : {now.scale_a, now.scale_b}) {
-      if (factor != nullptr) now.gemm.alpha *= *factor;
-    }
-    // Faults strike the memory of the first product, from there on.
-    const std::vector<Gemm> products = products_of(now);
-    void* const out = products.front().c;
-    std::size_t bytes = products.front().c_bytes();
-    if (now.c_each == nullptr) {
-      bytes += static_cast<std::size_t>((now.count - 1) * now.stride_c) * bytes_of(now.gemm.type_c);
-    }
+  operation.device = device;
+  operation.work = [work = std::move(work), seconds](const Firing& faults) {
     std::vector<char> before;
     if (keeps_old_bytes(faults)) {
-      before.assign(static_cast<const char*>(out), static_cast<const char*>(out) + bytes);
+      const Output output = work(false);
+      const auto* first = static_cast<const char*>(output.memory);
+      before.assign(first, first + output.bytes);
     }
-    for (const Gemm& product : products) run(product);
-    damage(faults, out, bytes, bytes_of(now.gemm.type_c), before);
+    const Output output = work(true);
+    damage(faults, output.memory, output.bytes, output.element_bytes, before);
     return Outcome{seconds, 0, 0};
   };
   return submit(stream, std::move(operation), firing) == cudaSuccess
              ? CUBLAS_STATUS_SUCCESS
              : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
+cublasStatus_t queue(const char* name, int device_index, cudaStream_t stream, Work work) {
+  const Gemm& shape = work.gemm;
+  if (shape.m == 0 || shape.n == 0 || work.count == 0) return CUBLAS_STATUS_SUCCESS;
+  const Gpu& gpu = World::get().device(device_index).gpu();
+  const double rate = operations_per_clock(gpu, shape) * gpu.multiprocessors * gpu.clock_khz * 1e3 *
+                      gpu.matmul_efficiency;
+  const double operations = (is_complex(shape.type_c) ? 8.0 : 2.0) *
+                            static_cast<double>(shape.m * shape.n * shape.k) *
+                            static_cast<double>(work.count);
+  spoil(name, device_index, work);
+  if (!work.scales_on_device) read_scales(work);
+  return queue_work(name, device_index, stream, kLatency + operations / rate, [work](bool run_it) {
+    Work now = work;
+    if (now.scales_on_device) read_scales(now);
+    for (const float* factor : {now.scale_a, now.scale_b}) {
+      if (factor != nullptr) now.gemm.alpha *= *factor;
+    }
+    const std::vector<Gemm> products = products_of(now);
+    // Faults strike the memory of the first product, from there on.
+    Output output{products.front().c, products.front().c_bytes(), bytes_of(now.gemm.type_c)};
+    if (now.c_each == nullptr) {
+      output.bytes +=
+          static_cast<std::size_t>((now.count - 1) * now.stride_c) * output.element_bytes;
+    }
+    if (run_it) {
+      for (const Gemm& product : products) run(product);
+    }
+    return output;
+  });
 }
 
 }  // namespace conformance::sim::cublas

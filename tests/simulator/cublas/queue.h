@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include <cublas_v2.h>
@@ -32,9 +33,18 @@ struct Work {
   void* const* c_each = nullptr;
 };
 
-/// Checks the dimensions as all kinds of gemm do and queues the work. Beside the faults of the call
-/// `name`, it asks for those of its defects: "<name>:transposes", ":beta", ":sums", ":strides",
-/// ":bias", ":activation" and ":excess", with a value.
+/// What an operation writes.
+struct Output {
+  void* memory = nullptr;
+  std::size_t bytes = 0, element_bytes = 1;
+};
+
+/// Queues work of the call `name`; called with false, it only says what it writes.
+cublasStatus_t queue_work(const char* name, int device, cudaStream_t stream, double seconds,
+                          std::function<Output(bool)> work);
+
+/// Queues products. Beside the faults of the call `name`, it asks for those of its defects, which
+/// are values: "<name>:transposes", and so on; see README.md.
 cublasStatus_t queue(const char* name, int device, cudaStream_t stream, Work work);
 
 }  // namespace conformance::sim::cublas
