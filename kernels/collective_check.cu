@@ -104,7 +104,7 @@ std::optional<Contributions> contributions_for(CollectiveType type, Reduction re
   rules.seed = mix(seed);
   // So many ranks can contribute at an index at most; the others there contribute nothing.
   const auto share_among = [&](std::uint64_t total) {
-    rules.stride = static_cast<unsigned>((ranks + total - 1) / total);
+    rules.stride = static_cast<unsigned>((ranks - 1) / total) + 1;
     return total / ((ranks + rules.stride - 1) / rules.stride);
   };
   switch (reduction) {
@@ -133,7 +133,7 @@ std::optional<Contributions> contributions_for(CollectiveType type, Reduction re
       // of its last place at most.
       const bool power_of_two = (ranks & (ranks - 1)) == 0;
       if (exact.is_float && (!power_of_two || most < ranks)) {
-        rules.tolerance = std::pow(1 + std::ldexp(1, -exact.bits), ranks + 1) - 1;
+        rules.tolerance = std::expm1((ranks + 1) * std::log1p(std::ldexp(1.0, -exact.bits)));
       }
       break;
     }

@@ -84,4 +84,14 @@ inline constexpr FindingKind nothing_offered{
     "Look for NCCL_* variables in the environment and in /etc/nccl.conf that forbid them, and run "
     "again with NCCL_DEBUG=INFO NCCL_DEBUG_SUBSYS=TUNING."};
 
+inline constexpr FindingKind not_repeatable{
+    "nccl.not-repeatable", Severity::driver,
+    "The same all-reduce of the same numbers gave different bits.",
+    "If NCCL_* variables or a tuner plugin choose algorithms, run without them; otherwise go back "
+    "to the last NCCL that passed."};
+inline constexpr FindingKind wrong_status{
+    "nccl.wrong-status", Severity::driver,
+    "NCCL answers a wrong argument with another result than its documentation says.",
+    "Go back to the last NCCL that passed, and report it to NVIDIA."};
+
 }  // namespace conformance::nccl

@@ -36,24 +36,7 @@ TEST_F(Gate, ACommunicatorOverAllGpusComesUp) {
   const Subject all{"communicator", "all GPUs"};
   guarded(all, [&] {
     Ranks ranks(devices, 4096);
-    const NcclClique& clique = ranks.clique();
-    for (int rank = 0; rank < clique.size(); ++rank) {
-      int count = -1;
-      int number = -1;
-      int device = -1;
-      ensure(CONFORMANCE_CALL(ncclCommCount(clique.communicator(rank), &count)));
-      ensure(CONFORMANCE_CALL(ncclCommUserRank(clique.communicator(rank), &number)));
-      ensure(CONFORMANCE_CALL(ncclCommCuDevice(clique.communicator(rank), &device)));
-      const CudaDevice& own = clique.device(rank);
-      expect(count == clique.size() && number == rank && device == own.ordinal,
-             Finding(wrong_communicator, own.subject(),
-                     fmt::format("rank {} of {} on GPU {} says that it is rank {} of {} on GPU {}",
-                                 rank, clique.size(), own.ordinal, number, count, device),
-                     {{"rank", std::int64_t{number}},
-                      {"ranks", std::int64_t{count}},
-                      {"device", std::int64_t{device}}}));
-      verified(1, "ranks");
-    }
+    ranks.check_identities();
   });
 }
 

@@ -13,7 +13,7 @@ Layer this_layer() {
       &nccl::foreign_plugin,   &nccl::call_failed,        &nccl::wrong_element,
       &nccl::input_changed,    &nccl::wrote_outside,      &nccl::rank_died,
       &nccl::ranks_missing,    &nccl::wrong_wait,         &nccl::abort_failed,
-      &nccl::nothing_offered};
+      &nccl::nothing_offered,  &nccl::not_repeatable,     &nccl::wrong_status};
   static constexpr std::array children{ChildTask{"be-a-rank", nccl::be_a_rank}};
   return {"nccl", findings, children};
 }

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "fixtures/cuda_status.h"
+#include "fixtures/nccl_communicator.h"
 
 namespace conformance::nccl {
 namespace {
@@ -23,13 +23,24 @@ std::size_t span_of(const Case& what, int rank, int ranks) {
 
 }  // namespace
 
-Participant::Participant(int rank, int ranks, std::size_t bytes, const Stream& stream)
+Participant::Bytes Participant::allocate(Memory memory, std::size_t bytes) {
+  void* made = nullptr;
+  if (memory == Memory::cuda) {
+    ensure(CONFORMANCE_CALL(cudaMalloc(&made, bytes)));
+    return {static_cast<std::byte*>(made), [](std::byte* one) { cudaFree(one); }};
+  }
+  ensure(CONFORMANCE_CALL(ncclMemAlloc(&made, bytes)));
+  return {static_cast<std::byte*>(made), [](std::byte* one) { ncclMemFree(one); }};
+}
+
+Participant::Participant(int rank, int ranks, std::size_t bytes, const Stream& stream,
+                         Memory memory)
     : rank_(rank),
       ranks_(ranks),
       bytes_(bytes),
       stream_(&stream),
-      input_(bytes),
-      output_(bytes),
+      input_(allocate(memory, bytes)),
+      output_(allocate(memory, bytes)),
       faults_(kMostChecks),
       found_(kMostChecks),
       scalar_(1) {
@@ -48,7 +59,7 @@ std::size_t Participant::greatest_count(const Case& what, std::size_t bytes, int
   return elements / what.collective->elements(1, ranks);
 }
 
-Participant::Memory Participant::memory(const Case& what) const {
+Participant::Places Participant::memory(const Case& what) const {
   if (what.place + footprint(what, rank_, ranks_) > bytes_) {
     throw std::logic_error("a case needs more memory than a rank has");
   }
@@ -57,17 +68,17 @@ Participant::Memory Participant::memory(const Case& what) const {
   const std::size_t before = kGuard + what.offset * element;
   const std::size_t start = what.place + before;
   const std::size_t span = span_of(what, rank_, ranks_) * element;
-  std::byte* const base = output_.data() + start;
+  std::byte* const base = output_.get() + start;
   if (what.in_place) {
     const std::size_t at = own.receives_at * element;
     return {base + own.sends_from * element, base + at, {before, span, kGuard, at, kPoison}};
   }
   const std::size_t received = own.receives * element;
-  return {input_.data() + start, base, {before, received, span - received + kGuard, 0, kPoison}};
+  return {input_.get() + start, base, {before, received, span - received + kGuard, 0, kPoison}};
 }
 
 void Participant::prepare(const Case& what) {
-  const Memory own = memory(what);
+  const Places own = memory(what);
   const kernels::Surroundings& around = own.around;
   ensure(CONFORMANCE_CALL(cudaMemsetAsync(own.receive - around.lead - around.before, kPoison,
                                           around.before + around.inside + around.after,
@@ -98,7 +109,7 @@ ncclResult_t Participant::make_operation(const Case& what, ncclComm_t communicat
 }
 
 ncclResult_t Participant::launch(const Case& what, ncclComm_t communicator) {
-  const Memory own = memory(what);
+  const Places own = memory(what);
   const ncclRedOp_t operation = what.reduction == Reduction::premul_sum
                                     ? operation_.value_or(ncclSum)
                                     : built_in_operation(what.reduction);
@@ -111,9 +122,30 @@ ncclResult_t Participant::destroy_operation(ncclComm_t communicator) {
   return ncclRedOpDestroy(*std::exchange(operation_, std::nullopt), communicator);
 }
 
+ncclResult_t Participant::register_memory(ncclComm_t communicator) {
+  for (const Bytes* const buffer : {&input_, &output_}) {
+    void* handle = nullptr;
+    const ncclResult_t result = ncclCommRegister(communicator, buffer->get(), bytes_, &handle);
+    if (result != ncclSuccess) return result;
+    registrations_.push_back(handle);
+  }
+  return ncclSuccess;
+}
+
+ncclResult_t Participant::deregister_memory(ncclComm_t communicator) {
+  ncclResult_t first = ncclSuccess;
+  for (void* const handle : std::exchange(registrations_, {})) {
+    // NCCL hands out none where registration is switched off.
+    if (handle == nullptr) continue;
+    const ncclResult_t result = ncclCommDeregister(communicator, handle);
+    if (first == ncclSuccess) first = result;
+  }
+  return first;
+}
+
 void Participant::check(const Case& what) {
   if (queued_.size() == kMostChecks) throw std::logic_error("the checks before are to be taken");
-  const Memory own = memory(what);
+  const Places own = memory(what);
   const Share share = what.share(rank_, ranks_);
   // In place, what is sent and also receives is gone.
   const bool keeps_input = share.sends > 0 && (!what.in_place || share.receives == 0);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -20,6 +21,12 @@ struct Checked {
   bool good() const { return faults.result.count + faults.input.count + faults.outside.count == 0; }
 };
 
+/// Who gives a rank its memory.
+enum class Memory {
+  cuda,  ///< cudaMalloc
+  nccl   ///< ncclMemAlloc
+};
+
 /// One rank's memory, and its part in collectives. The other ranks may be anywhere; what they
 /// contribute, and what they must get, is known from the case alone. The rank's GPU must be current
 /// in every call. Work is queued on the stream, which must outlive this; nothing here waits, but
@@ -30,7 +37,8 @@ class Participant {
   static constexpr std::size_t kMostChecks = 64;
 
   /// Of each buffer `bytes` are a case's to use.
-  Participant(int rank, int ranks, std::size_t bytes, const Stream& stream);
+  Participant(int rank, int ranks, std::size_t bytes, const Stream& stream,
+              Memory memory = Memory::cuda);
 
   /// The bytes that a case takes of each buffer, from Case::place on.
   static std::size_t footprint(const Case& what, int rank, int ranks);
@@ -48,27 +56,35 @@ class Participant {
   ncclResult_t destroy_operation(ncclComm_t communicator);
   /// Compares the result with what it must be.
   void check(const Case& what);
+  /// Lets a communicator know both buffers, and no longer.
+  ncclResult_t register_memory(ncclComm_t communicator);
+  ncclResult_t deregister_memory(ncclComm_t communicator);
+  /// Where the case has its result.
+  const std::byte* result(const Case& what) const { return memory(what).receive; }
   /// Checks whose results were not taken yet.
   std::size_t checks() const { return queued_.size(); }
   /// Their results, once the stream is empty. Waits for a copy of the results only.
   std::vector<Checked> take();
 
  private:
-  struct Memory {
+  using Bytes = std::unique_ptr<std::byte, void (*)(std::byte*)>;
+  static Bytes allocate(Memory memory, std::size_t bytes);
+  struct Places {
     std::byte* send;
     std::byte* receive;
     kernels::Surroundings around;  ///< of what is received
   };
-  Memory memory(const Case& what) const;
+  Places memory(const Case& what) const;
 
   int rank_, ranks_;
   std::size_t bytes_;
   const Stream* stream_;
-  DeviceBuffer<std::byte> input_, output_;
+  Bytes input_, output_;
   DeviceBuffer<kernels::CollectiveFaults> faults_;
   PinnedBuffer<kernels::CollectiveFaults> found_;
   DeviceBuffer<unsigned long long> scalar_;
   std::vector<Case> queued_;
+  std::vector<void*> registrations_;
   std::optional<ncclRedOp_t> operation_;  ///< one that belongs to a communicator
 };
 

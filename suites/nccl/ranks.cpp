@@ -89,18 +89,18 @@ Finding nccl_finding(const Status& status, const NcclClique& clique, const Subje
 
 Ranks::Ranks(const CudaInventory& devices, std::size_t bytes) {
   demand(clique_.open(devices, kSetUpDeadline), fmt::format("setting up {} ranks", devices.size()));
-  add_participants(bytes);
+  add_participants(bytes, Memory::cuda);
 }
 
-Ranks::Ranks(NcclClique&& clique, std::size_t bytes) : clique_(std::move(clique)) {
-  add_participants(bytes);
+Ranks::Ranks(NcclClique&& clique, std::size_t bytes, Memory memory) : clique_(std::move(clique)) {
+  add_participants(bytes, memory);
 }
 
-void Ranks::add_participants(std::size_t bytes) {
+void Ranks::add_participants(std::size_t bytes, Memory memory) {
   for (int local = 0; local < clique_.size(); ++local) {
     use(local);
-    participants_.push_back(
-        std::make_unique<Participant>(clique_.rank(local), count(), bytes, clique_.stream(local)));
+    participants_.push_back(std::make_unique<Participant>(clique_.rank(local), count(), bytes,
+                                                          clique_.stream(local), memory));
   }
 }
 
@@ -169,12 +169,61 @@ void Ranks::finish() {
   verified(elements, "elements");
 }
 
-void Ranks::run(Case what) {
-  what = fresh(what);
-  prepare(what);
-  launch(what);
-  check(what);
-  if (participants_.front()->checks() == Participant::kMostChecks) finish();
+void Ranks::run(std::vector<Case> cases) {
+  std::size_t place = 0;
+  for (Case& what : cases) {
+    what = fresh(what);
+    what.place = place;
+    prepare(what);
+    std::size_t most = 0;
+    for (int local = 0; local < clique_.size(); ++local) {
+      most = std::max(most, Participant::footprint(what, clique_.rank(local), count()));
+    }
+    place += most;
+  }
+  launch(cases);
+  for (const Case& what : cases) check(what);
+  if (participants_.front()->checks() + cases.size() > Participant::kMostChecks) finish();
+}
+
+std::vector<NcclClique> Ranks::split(std::span<const int> colors, std::span<const int> keys) {
+  wait("before a split");
+  std::vector<NcclClique> parts;
+  demand(clique_.split(colors, keys, parts, kSetUpDeadline), "ncclCommSplit");
+  return parts;
+}
+
+bool Ranks::check_identities() {
+  bool good = true;
+  for (int local = 0; local < clique_.size(); ++local) {
+    int ranks = -1;
+    int number = -1;
+    int device = -1;
+    const ncclComm_t communicator = clique_.communicator(local);
+    ensure(CONFORMANCE_CALL(ncclCommCount(communicator, &ranks)));
+    ensure(CONFORMANCE_CALL(ncclCommUserRank(communicator, &number)));
+    ensure(CONFORMANCE_CALL(ncclCommCuDevice(communicator, &device)));
+    const CudaDevice& own = clique_.device(local);
+    const int rank = clique_.rank(local);
+    good = expect(ranks == count() && number == rank && device == own.ordinal,
+                  Finding(wrong_communicator, own.subject(),
+                          fmt::format("rank {} of {} on GPU {} says that it is rank {} of {} on "
+                                      "GPU {}",
+                                      rank, count(), own.ordinal, number, ranks, device),
+                          {{"rank", std::int64_t{number}},
+                           {"ranks", std::int64_t{ranks}},
+                           {"device", std::int64_t{device}}})) &&
+           good;
+    verified(1, "ranks");
+  }
+  return good;
+}
+
+void Ranks::for_each(const std::function<void(Participant&, int local)>& work) {
+  for (int local = 0; local < clique_.size(); ++local) {
+    use(local);
+    work(*participants_[static_cast<std::size_t>(local)], local);
+  }
 }
 
 void Ranks::use(int local) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,7 +25,7 @@ class Ranks {
   /// One rank on each GPU; each of its two buffers has `bytes` bytes.
   Ranks(const CudaInventory& devices, std::size_t bytes);
   /// Takes a clique that is up.
-  Ranks(NcclClique&& clique, std::size_t bytes);
+  Ranks(NcclClique&& clique, std::size_t bytes, Memory memory = Memory::cuda);
 
   NcclClique& clique() { return clique_; }
   /// Ranks of the communicator.
@@ -49,24 +50,24 @@ class Ranks {
   /// Waits and judges what was checked; the first finding for each rank ends the test.
   void finish();
 
-  /// All steps but finish(), with fresh data; finish() as often as checks' results need room.
-  void run(Case what);
+  /// All steps but finish(), with fresh data, for one or several cases in one group; finish() as
+  /// often as checks' results need room. Several get a place each.
+  void run(std::vector<Case> cases);
+  void run(const Case& what) { run(std::vector{what}); }
+
+  /// Makes of each color a clique of its own; see NcclClique::split.
+  std::vector<NcclClique> split(std::span<const int> colors, std::span<const int> keys);
+  /// Whether every rank says of itself what it must; otherwise a finding, and the test goes on.
+  bool check_identities();
+  /// For each local rank, its GPU current.
+  void for_each(const std::function<void(Participant&, int local)>& work);
 
   /// Ends the test with a finding, and at a deadline the process, unless `status` is success.
   void demand(const Status& status, std::string_view what);
 
  private:
-  void add_participants(std::size_t bytes);
+  void add_participants(std::size_t bytes, Memory memory);
   void use(int local) const;
-  /// For each local rank, its GPU current.
-  template <typename Work>
-  void for_each(const Work& work) {
-    for (int local = 0; local < clique_.size(); ++local) {
-      use(local);
-      work(*participants_[static_cast<std::size_t>(local)], local);
-    }
-  }
-
   NcclClique clique_;
   std::vector<std::unique_ptr<Participant>> participants_;
   std::string last_;  ///< what was queued last

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "fixtures/cuda_graph.h"
 #include "fixtures/gpu_test.h"
 #include "fixtures/held_stream.h"
 #include "kernels/runtime_probe.h"
@@ -22,83 +23,22 @@ class Graphs : public GpuTest {};
 constexpr std::size_t kWords = 1024;
 using Word = std::uint64_t;
 
-class Graph {
+using Executable = GraphExecutable;
+
+class Capture : public StreamCapture {
  public:
-  explicit Graph(cudaGraph_t graph) : graph_(graph) {}
-  /// An empty one. Throws StatusError.
-  Graph() {
-    cudaGraph_t graph = nullptr;
-    ensure(CONFORMANCE_CALL(cudaGraphCreate(&graph, 0)));
-    graph_.reset(graph);
-  }
-  cudaGraph_t get() const { return graph_.get(); }
-
- private:
-  struct Destroy {
-    void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
-  };
-  std::unique_ptr<CUgraph_st, Destroy> graph_;
-};
-
-class Executable {
- public:
-  /// Throws StatusError.
-  explicit Executable(const Graph& graph) {
-    cudaGraphExec_t made = nullptr;
-    ensure(CONFORMANCE_CALL(cudaGraphInstantiate(&made, graph.get(), 0)));
-    executable_.reset(made);
-  }
-  cudaGraphExec_t get() const { return executable_.get(); }
-  void launch(const Stream& stream) const {
-    ensure(CONFORMANCE_CALL(cudaGraphLaunch(executable_.get(), stream.get())));
-  }
-
- private:
-  struct Destroy {
-    void operator()(cudaGraphExec_t executable) const { cudaGraphExecDestroy(executable); }
-  };
-  std::unique_ptr<CUgraphExec_st, Destroy> executable_;
-};
-
-/// A stream whose work is captured. Calls of other threads are no concern of it: each GPU's thread
-/// has captures of its own.
-class Capture {
- public:
-  /// Throws StatusError.
-  explicit Capture(const Stream& stream) : stream_(stream.get()) {
-    ensure(CONFORMANCE_CALL(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal)));
-  }
-  Capture(const Capture&) = delete;
-  Capture& operator=(const Capture&) = delete;
-  ~Capture() {
-    if (ended_) return;
-    cudaGraph_t graph = nullptr;
-    if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess) cudaGraphDestroy(graph);
-    cudaGetLastError();
-  }
-  /// Throws StatusError.
-  Graph end() {
-    ended_ = true;
-    cudaGraph_t graph = nullptr;
-    ensure(CONFORMANCE_CALL(cudaStreamEndCapture(stream_, &graph)));
-    return Graph(graph);
-  }
+  using StreamCapture::end;
+  using StreamCapture::StreamCapture;
   /// Ends a capture that was forbidden something: no graph comes of it, and the stream is as
   /// before.
   void expect_refused(cudaError_t code, std::string_view after, const Subject& subject) {
-    ended_ = true;
     cudaGraph_t graph = nullptr;
-    expect_code(cudaStreamEndCapture(stream_, &graph), code,
-                fmt::format("cudaStreamEndCapture after {}", after), subject);
+    expect_code(end(&graph), code, fmt::format("cudaStreamEndCapture after {}", after), subject);
     cudaGetLastError();
     expect(graph == nullptr, Finding(wrong_graph, subject,
                                      fmt::format("a capture ended with a graph after {}", after)));
     if (graph != nullptr) cudaGraphDestroy(graph);
   }
-
- private:
-  const cudaStream_t stream_;
-  bool ended_ = false;
 };
 
 void fill(std::span<Word> words, Word value) { std::fill(words.begin(), words.end(), value); }

@@ -262,6 +262,13 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   });
 }
 
+cudaError_t cudaGraphUpload(cudaGraphExec_t handle, cudaStream_t stream_handle) {
+  return on_stream("cudaGraphUpload", stream_handle, [&](const StreamPtr&, const Firing&) {
+    const std::lock_guard lock(graphs().mutex);
+    return graphs().find(handle) == nullptr ? cudaErrorInvalidValue : cudaSuccess;
+  });
+}
+
 cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) {
   return on_stream(
       "cudaGraphLaunch", stream_handle, [&](const StreamPtr& stream, const Firing& firing) {

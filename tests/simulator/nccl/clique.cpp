@@ -308,7 +308,8 @@ ncclResult_t Membership::join(std::string& message) {
       if (!one.joined) continue;
       if (one.device >= world.device_count()) {
         message = "the ranks see different machines";
-      } else if (device.gpu().uuid == one.uuid) {
+      } else if (device.gpu().uuid == one.uuid &&
+                 !world.faults().at({"refusal of two ranks on one GPU"}).code) {
         message = "Duplicate GPU detected : rank " + std::to_string(rank_) + " and rank " +
                   std::to_string(other) + " both on CUDA device " + bus_id(device.gpu());
       }

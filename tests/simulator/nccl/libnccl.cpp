@@ -250,11 +250,11 @@ ncclResult_t submit_work(Communicator& one, const StreamPtr& stream, const char*
     return fail(ncclInvalidArgument, "the stream is not of the communicator's GPU");
   }
   Operation take;
-  take.call = function;
+  const bool captured = captures(stream);
+  take.call = std::string(function) + (captured ? " in a graph" : "");
   take.device = one.device;
   take.work = std::move(work);
-  CompletionPtr* const end = captures(stream) ? nullptr : &one.last;
-  return submit(stream, std::move(take), firing, end) == cudaSuccess
+  return submit(stream, std::move(take), firing, captured ? nullptr : &one.last) == cudaSuccess
              ? ncclSuccess
              : fail(ncclUnhandledCudaError, "the work could not be queued");
 }
@@ -664,9 +664,11 @@ ncclResult_t ncclMemAlloc(void** memory, size_t bytes) {
 }
 
 ncclResult_t ncclMemFree(void* memory) {
-  Device* const device = device_at(current_ordinal());
-  const bool freed = device != nullptr && device->release(memory);
-  return freed ? ncclSuccess : fail(ncclInvalidUsage, "not memory of ncclMemAlloc");
+  World& world = World::get();
+  for (int index = 0; index < world.device_count(); ++index) {
+    if (world.device(index).release(memory)) return ncclSuccess;
+  }
+  return fail(ncclInvalidUsage, "not memory of ncclMemAlloc");
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t handle) {
