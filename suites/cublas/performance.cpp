@@ -22,13 +22,10 @@ constexpr std::string_view kSource =
 
 // Enough samples for a median, and no more than the time they are worth.
 constexpr double kLeastSamples = 3;
-constexpr double kMostSamples = 9;
+constexpr double kMostSamples = 5;
 constexpr double kSampledSeconds = 0.15;
-constexpr double kWarmUpSeconds = 0.05;
-
-unsigned samples_worth(double seconds, double seconds_each) {
-  return static_cast<unsigned>(std::clamp(seconds / seconds_each, kLeastSamples, kMostSamples));
-}
+/// Before the first sample; the checks of the first two results have the GPU's clocks up by then.
+constexpr unsigned kWarmUps = 3;
 
 /// Of one type on one GPU.
 struct Measured {
@@ -50,13 +47,10 @@ Measured measure(const Precision& precision, const CudaDevice& device, const Nvm
     if (last != 0) seconds *= std::pow(static_cast<double>(side) / last, 3);
     if (side == last || seconds > kLongestProduct) break;
     VerifiedProducts products(precision, device, side);
-    if (last == 0) {
-      seconds = median(products.run(2, watch).products);
-      // Alone it runs later, and is warm.
-      if (!alone) products.run(samples_worth(kWarmUpSeconds, seconds), watch);
-    }
-    const VerifiedProducts::Times times =
-        products.run(samples_worth(alone ? 0 : kSampledSeconds, seconds), watch);
+    if (last == 0) seconds = median(products.run(kWarmUps, watch).products);
+    const double samples =
+        alone ? kLeastSamples : std::clamp(kSampledSeconds / seconds, kLeastSamples, kMostSamples);
+    const VerifiedProducts::Times times = products.run(static_cast<unsigned>(samples), watch);
     seconds = median(times.products);
     result.of[wanted] = {side, times.products, watch.conditions()};
     result.worst = std::max(result.worst, products.worst());

@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 /// How long products of one type follow each other. So many are enough that the moments in between
 /// do not count, and so few that a GPU that hangs is soon given up.
 constexpr double kTurnSeconds = 0.5;
-constexpr unsigned kFirstTurn = 8;
+constexpr unsigned kFirstTurn = 4;
 
 /// The products of one type, as large as a turn allows.
 class Turns {

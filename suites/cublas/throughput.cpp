@@ -37,6 +37,7 @@ unsigned side_on(unsigned wanted, const CudaDevice& device) {
 
 std::vector<double> Taken::throughputs() const {
   std::vector<double> result;
+  result.reserve(seconds.size());
   for (const double each : seconds) result.push_back(2.0 * side * side * side / each * 1e-12);
   return result;
 }

@@ -358,7 +358,7 @@ std::vector<Case> all_cases() {
        1,
        "cublas\\.Performance",
        false,
-       "gemm-flips-bit device=0 call=cublasDgemm occurrence=18 least=10000 at=12345 bit=0",
+       "gemm-flips-bit device=0 call=cublasDgemm occurrence=9 least=10000 at=12345 bit=0",
        nullptr,
        "cublas.wrong-element",
        "GPU 0 ",
