@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "fixtures/cuda_result.h"
+#include "kernels/checksum.h"
 #include "kernels/compare.h"
 #include "kernels/matmul_reference.h"
 
@@ -146,6 +147,27 @@ TEST_P(BoundedReference, FindsANan) {
   EXPECT_EQ(found.first_wrong, 68U);
 }
 
+TEST_P(BoundedReference, ComparesEveryElementOfAProductThatRepeats) {
+  Product repeating = product;
+  repeating.a.row_period = 7;
+  repeating.b.column_period = 11;
+  for (const bool wrong : {false, true}) {
+    const ProductCheck found = check_bounded(
+        repeating, computed(repeating, [&](const Reference& exact, unsigned i, unsigned column) {
+          // In the last, incomplete repetition.
+          return static_cast<double>(exact.value) + (wrong && i == 64 && column == 65 ? 1e-9 : 0);
+        }));
+    EXPECT_EQ(found.wrong, wrong ? 1U : 0U);
+    EXPECT_EQ(found.first_wrong, wrong ? 65U * 65 + 64 : ~0ULL);
+  }
+  // What repeats otherwise is not taken for it.
+  const ProductCheck other =
+      check_bounded(repeating, computed(product, [](const Reference& exact, unsigned, unsigned) {
+                      return static_cast<double>(exact.value);
+                    }));
+  EXPECT_GT(other.wrong, 60U * 55);
+}
+
 INSTANTIATE_TEST_SUITE_P(Numbers, BoundedReference, testing::Bool(),
                          [](const auto& info) { return info.param ? "Complex" : "Real"; });
 
@@ -225,6 +247,38 @@ TEST(HashOfWords, ChangesWithABitWithTwoBitsAndWithTheOrderOfWords) {
   words[4999] ^= 1;
   std::swap(words[1], words[2]);
   EXPECT_NE(hash(), first);
+}
+
+TEST(Checksums, AreTheSumsOfTheTermsOfEachRowAndColumn) {
+  // Beyond one tile in both directions, and into the next by less than a tile.
+  constexpr unsigned kWords = 270;
+  constexpr unsigned kColumns = 70;
+  std::vector<std::uint64_t> words(kWords * kColumns);
+  std::vector<unsigned long long> expected(kWords + kColumns);
+  for (unsigned i = 0; i < words.size(); ++i) {
+    words[i] = mix(i);
+    const std::uint64_t term = checksum_term(words[i], i);
+    expected[i % kWords] += term;
+    expected[kWords + i / kWords] += term;
+  }
+  const Stream stream;
+  const DeviceBuffer<std::uint64_t> memory(words.size());
+  const DeviceBuffer<unsigned long long> sums(expected.size());
+  EXPECT_EQ(cudaMemcpy(memory.data(), words.data(), memory.bytes(), cudaMemcpyHostToDevice),
+            cudaSuccess);
+  EXPECT_EQ(cudaMemsetAsync(sums.data(), 0, sums.bytes(), stream.get()), cudaSuccess);
+  const WordMatrix matrix{memory.data(), kWords, kColumns};
+  for (unsigned times = 1; times <= 2; ++times) {
+    EXPECT_EQ(add_checksums(matrix, sums.data(), stream.get()), cudaSuccess);
+    synchronize(stream, kSubject);
+    std::vector<unsigned long long> found(expected.size());
+    EXPECT_EQ(cudaMemcpy(found.data(), sums.data(), sums.bytes(), cudaMemcpyDeviceToHost),
+              cudaSuccess);
+    for (std::size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i], times * expected[i]) << i;
+  }
+  // An odd number of words has columns that begin within 16 bytes.
+  EXPECT_EQ(add_checksums({memory.data(), kWords - 1, kColumns}, sums.data(), stream.get()),
+            cudaErrorInvalidValue);
 }
 
 }  // namespace
