@@ -26,8 +26,11 @@ __global__ void add_checksums_kernel(const ulonglong2* matrix, unsigned words, u
   const unsigned lane = threadIdx.x % kSumLanes;
   const unsigned warp = threadIdx.x / kSumLanes;
   const unsigned tiles = (words + kSumWords - 1) / kSumWords;
-  const unsigned first_word = blockIdx.x % tiles * kSumWords + 2 * lane;
-  const unsigned first_column = blockIdx.x / tiles * kSumColumns;
+  // The end first: what was written last may still be in the cache.
+  const unsigned tile = gridDim.x - 1 - blockIdx.x;
+  const unsigned tile_word = tile % tiles * kSumWords;
+  const unsigned first_word = tile_word + 2 * lane;
+  const unsigned first_column = tile / tiles * kSumColumns;
 
   std::uint64_t row[kSumChunks][2] = {};
   CONFORMANCE_UNROLLED
@@ -65,7 +68,7 @@ __global__ void add_checksums_kernel(const ulonglong2* matrix, unsigned words, u
 
   unsigned long long sum = 0;
   for (unsigned i = 0; i < kSumWarps; ++i) sum += of_rows[i][threadIdx.x];
-  const unsigned own_word = blockIdx.x % tiles * kSumWords + threadIdx.x;
+  const unsigned own_word = tile_word + threadIdx.x;
   if (own_word < words) atomicAdd(&sums[own_word], sum);
   constexpr unsigned kEach = kSumThreads / kSumColumns;  // threads to a column
   const unsigned own_column = threadIdx.x / kEach;

@@ -29,9 +29,9 @@ constexpr unsigned kWarmUps = 3;
 
 /// Of one type on one GPU.
 struct Measured {
-  std::map<unsigned, Taken> of;  ///< by the side that was wanted, one of kSides
-  double worst = 0;              ///< error in units of its bound
-  double verification = 0;       ///< of the largest products' time
+  std::map<unsigned, Taken> of;             ///< by the side that was wanted, one of kSides
+  std::map<unsigned, double> verification;  ///< time of a result's checksums / of its product
+  double worst = 0;                         ///< error in units of its bound
 };
 
 /// Times products of one type on the current device, side after side; `alone`, while the other
@@ -54,7 +54,7 @@ Measured measure(const Precision& precision, const CudaDevice& device, const Nvm
     seconds = median(times.products);
     result.of[wanted] = {side, times.products, watch.conditions()};
     result.worst = std::max(result.worst, products.worst());
-    result.verification = median(times.verifications) / seconds;
+    result.verification[wanted] = median(times.verifications) / seconds;
     if (!alone && device.ordinal == 0) {
       fact(fmt::format("cublas.kernel.{}.{}", precision.name, wanted), products.algorithm());
     }
@@ -73,6 +73,11 @@ void record_device(const Precision& precision, const CudaDevice& device, const C
     const Figure figure =
         throughput_figure(fmt::format("matmul-throughput-{}-{}", precision.name, wanted), precision,
                           device, taken, "all GPUs at once");
+    record(Figure{.name = fmt::format("matmul-verification-{}-{}", precision.name, wanted),
+                  .unit = "%",
+                  .subject = device.subject(),
+                  .samples = {100 * own.verification.at(wanted)},
+                  .formula = "time of a result's checksums / time of its product"});
     // The largest alone is judged: shorter ones depend more on what came before them.
     if (wanted != largest) {
       record(figure);
@@ -85,12 +90,6 @@ void record_device(const Precision& precision, const CudaDevice& device, const C
     }
     judge_throughput(figure, device, all, of_all);
   }
-  record(Figure{.name = fmt::format("matmul-verification-{}", precision.name),
-                .unit = "%",
-                .subject = device.subject(),
-                .samples = {100 * own.verification},
-                .formula = fmt::format("time of a result's checksums / time of its product, n = {}",
-                                       largest_taken.side)});
   record(Figure{.name = fmt::format("matmul-error-{}", precision.name),
                 .unit = "of its bound",
                 .subject = device.subject(),

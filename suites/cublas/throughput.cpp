@@ -1,6 +1,7 @@
 #include "suites/cublas/throughput.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 #include <fmt/format.h>
@@ -21,6 +22,15 @@ Arithmetic arithmetic_of(const Precision& precision) {
   if (&precision == &fp16) return Arithmetic::fp16;
   if (&precision == &bf16) return Arithmetic::bf16;
   return &precision == &int8 ? Arithmetic::int8 : Arithmetic::fp8;
+}
+
+/// Whether cuBLAS was told to compute this type by narrower ones where that is faster, so that its
+/// own limit does not hold.
+bool may_be_emulated(const Precision& precision) {
+  const char* const told = &precision == &fp64   ? std::getenv("CUBLAS_EMULATE_DOUBLE_PRECISION")
+                           : &precision == &fp32 ? std::getenv("CUBLAS_EMULATE_SINGLE_PRECISION")
+                                                 : nullptr;
+  return told != nullptr && std::string_view(told) != "0";
 }
 
 /// What CUDA says of a GPU's clock is the boost clock of its model; NVML knows of higher ones.
@@ -50,9 +60,11 @@ Figure throughput_figure(const std::string& name, const Precision& precision,
           .samples = taken.throughputs(),
           .formula = fmt::format("2·n³ / time of one product between two events, n = {}, {}",
                                  taken.side, when),
-          .limit = throughput_limit(device.major, device.minor, arithmetic_of(precision),
-                                    device.multiprocessors,
-                                    highest_clock_mhz(device, taken.conditions))};
+          .limit = may_be_emulated(precision)
+                       ? std::nullopt
+                       : throughput_limit(device.major, device.minor, arithmetic_of(precision),
+                                          device.multiprocessors,
+                                          highest_clock_mhz(device, taken.conditions))};
 }
 
 void judge_throughput(Figure figure, const CudaDevice& device, const CudaInventory& all,
