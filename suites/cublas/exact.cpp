@@ -61,7 +61,7 @@ std::vector<Multiplication> multiplications(const Precision& precision, const Cu
       }
     }
   }
-  const unsigned middle = scaled_side(1000, device) / part;
+  const unsigned middle = scaled_side(2000, device) / 2 / part;
   const Shape odd{middle | 1, (middle / 2) | 1, (middle - 8) | 1, 2, 7, 3};
   for (const Transposes transposes : all_transposes) {
     result.push_back(exact_product(precision, odd, transposes, scales.back()));
