@@ -1,11 +1,15 @@
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <complex>
 #include <functional>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "fixtures/cuda_graph.h"
+#include "fixtures/held_stream.h"
 #include "kernels/compare.h"
 #include "suites/cublas/calls_test.h"
 #include "suites/cublas/exact_bench.h"
@@ -530,6 +534,78 @@ TEST_F(Calls, ProductsWithAWorkspaceOfTheUserStayWithinIt) {
                        {{"changed_bytes", std::uint64_t{found.count}},
                         {"first", std::uint64_t{found.first_index}}}));
         verified(kGuardBytes, "bytes");
+      });
+}
+
+TEST_F(Calls, CapturedProductsAreComputedAtEachLaunchOfTheirGraph) {
+  claim(
+      "A product in a capturing stream does not run when it is called, and runs with what its "
+      "operands then hold at each launch of the graph",
+      "cuBLAS: CUDA Graphs Support");
+  for_each_precision(
+      require(Devices{1}), {&fp64, &fp32, &fp16},
+      [](const Precision& precision, const CudaDevice& device) {
+        Multiplication it =
+            exact_product(precision, {33, 17, 20}, {CUBLAS_OP_T, CUBLAS_OP_N}, {1, 1});
+        ExactBench bench(precision, device, ExactBench::room_for(it));
+        const DeviceBuffer<std::byte> workspace(
+            scaled_bytes(std::size_t{32} << 20, device.total_memory));
+        ensure(CONFORMANCE_CALL(
+            cublasSetWorkspace(bench.handle().get(), workspace.data(), workspace.bytes())));
+        // So that what is loaded or set up at the first call is.
+        bench.check(it);
+        bench.fill(it);
+        StreamCapture capture(bench.stream());
+        ensure(multiply(bench.handle(), precision, it, bench.a(), bench.b(), bench.c()));
+        const GraphExecutable graph(capture.end());
+        it.product.alpha = 0;
+        bench.verify(it, {}, "captured and not launched");
+        constexpr int kLaunches = 3;
+        for (int i = 0; i < kLaunches; ++i) graph.launch(bench.stream());
+        // Each launch has added A·B to C.
+        it.product.alpha = kLaunches;
+        bench.verify(it, {}, "captured and launched three times");
+      });
+}
+
+TEST_F(Calls, ProductsWaitForTheEarlierWorkOfTheirStream) {
+  claim("A product runs in the stream that its handle was given, after that stream's earlier work",
+        "cuBLAS: cublasSetStream");
+  if (launches_block()) skip(kLaunchesBlock);
+  for_each_precision(
+      require(Devices{1}), {&fp64, &fp32, &fp16},
+      [](const Precision& precision, const CudaDevice& device) {
+        Multiplication it =
+            exact_product(precision, {33, 17, 20}, {CUBLAS_OP_N, CUBLAS_OP_N}, {1, 1});
+        ExactBench bench(precision, device, ExactBench::room_for(it));
+        // Allocating and freeing would wait for what is held up, so all is there beforehand.
+        const Stream other;
+        DeviceResult<unsigned long long> hash(other);
+        const auto hash_of_c = [&] {
+          ensure(CONFORMANCE_CALL(
+              kernels::hash_words(bench.c(),
+                                  kernels::elements_of(it.c) * kernels::bytes_of(precision.result) /
+                                      sizeof(std::uint64_t),
+                                  hash.data(), other.get())));
+          return hash.take(bench.subject());
+        };
+        // Loads the kernels.
+        bench.check(it);
+        bench.fill(it);
+        synchronize(bench.stream(), bench.subject());
+        const unsigned long long before = hash_of_c();
+        HeldStream held(bench.stream());
+        ensure(multiply(bench.handle(), precision, it, bench.a(), bench.b(), bench.c()));
+        // Long enough for a product that does not wait.
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        const unsigned long long meanwhile = hash_of_c();
+        held.release();
+        expect(meanwhile == before,
+               Finding(out_of_order, bench.subject(),
+                       fmt::format("{}: C changed while the stream's earlier work was held up",
+                                   describe(precision, it)),
+                       {{"type", std::string(precision.name)}}));
+        bench.verify(it, {}, "behind other work");
       });
 }
 

@@ -35,6 +35,11 @@ inline constexpr FindingKind wrong_status{
     "A cuBLAS call with an argument that it must refuse answered otherwise than documented.",
     "Programs that tell errors apart by their status will take a wrong turn: go back to the last "
     "version of the toolkit that passed, and report it to NVIDIA."};
+inline constexpr FindingKind out_of_order{
+    "cublas.out-of-order", Severity::driver,
+    "A product ran before the earlier work of the stream that its handle was given.",
+    "Check that cuBLAS, cuBLASLt and the CUDA runtime come from one toolkit that goes with the "
+    "driver; go back to the last versions that passed, and report it to NVIDIA."};
 inline constexpr FindingKind wrote_outside{
     "cublas.wrote-outside", Severity::driver,
     "A cuBLAS call changed memory outside its result matrix.",

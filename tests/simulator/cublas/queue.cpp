@@ -37,7 +37,7 @@ double operations_per_clock(const Gpu& gpu, const Gemm& gemm) {
 constexpr std::array<std::byte, 16> kZero{};
 
 /// What the defects of a call make of its work.
-void spoil(const std::string& name, int device, Work& work) {
+void spoil(const std::string& name, int device, cudaStream_t& stream, Work& work) {
   const auto defect = [&](const char* which) {
     return World::get().faults().at({name + ":" + which, device}).value;
   };
@@ -45,6 +45,7 @@ void spoil(const std::string& name, int device, Work& work) {
   work.gemm.half_sums = work.gemm.half_sums || defect("sums").has_value();
   work.gemm.excess = defect("excess").value_or(0);
   if (defect("beta")) work.beta = nullptr;
+  if (defect("stream")) stream = cudaStreamLegacy;
   if (defect("bias")) work.gemm.bias = nullptr;
   if (defect("activation")) work.gemm.relu = work.gemm.gelu = false;
   if (defect("factors")) work.scale_a = work.scale_b = nullptr;
@@ -191,7 +192,7 @@ cublasStatus_t queue(const char* name, int device_index, cudaStream_t stream, Wo
   const double operations = (is_complex(shape.type_c) ? 8.0 : 2.0) *
                             static_cast<double>(shape.m * shape.n * shape.k) *
                             static_cast<double>(work.count);
-  spoil(name, device_index, work);
+  spoil(name, device_index, stream, work);
   if (!work.scales_on_device) read_scales(work);
   return queue_work(name, device_index, stream, kLatency + operations / rate, [work](bool run_it) {
     Work now = work;
