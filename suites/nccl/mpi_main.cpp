@@ -133,8 +133,9 @@ const CudaDevice& own_device(const CudaInventory& devices, const Place& place) {
 /// What this rank finds; false if that is something. The calls that all ranks make are made in any
 /// case.
 bool take_part_in_job(const Place& place) {
-  Step step{
-      .kind = Step::Kind::sums, .ranks = place.ranks, .id = {}, .algorithm = {}, .protocol = {}};
+  Step step;
+  step.kind = Step::Kind::all;
+  step.ranks = place.ranks;
   ncclResult_t made = ncclSuccess;
   if (place.rank == 0) made = ncclGetUniqueId(&step.id);
   MPI_Request request = MPI_REQUEST_NULL;

@@ -1,5 +1,6 @@
 // The ways to start the ranks of a communicator, and what becomes of them when one of them fails.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <barrier>
@@ -41,15 +42,16 @@ constexpr std::chrono::seconds kGrace{10};
 constexpr std::array<std::string_view, 2> kAlgorithms{"Ring", "Tree"};
 constexpr std::array<std::string_view, 3> kProtocols{"LL", "LL128", "Simple"};
 
-/// A process for each GPU, all doing the same steps, and what became of them.
+/// Floats of the largest sum.
+std::size_t most_floats(const CudaInventory& devices) {
+  const std::size_t bytes = scaled_to(2 * sizeof(float) * kMostFloats, devices);
+  return std::min(kMostFloats, Participant::greatest_count({}, bytes, 1));
+}
+
+/// What one process did, of one rank of some of the steps.
 struct RankProcess {
   ChildResult result;
-  std::vector<StepRecord> steps;
-};
-struct Processes {
-  std::vector<Step> steps;
-  std::vector<RankProcess> ranks;
-  Status failed;  ///< why there are none
+  std::vector<StepRecord> steps;  ///< of all steps; those of others are empty
 };
 
 /// The variables of a rank's process beside those that it inherits. NCCL is asked to say which
@@ -65,71 +67,128 @@ std::map<std::string, std::optional<std::string>> variables(const CudaDevice& de
   return set;
 }
 
-std::vector<RankProcess> run_processes(const CudaInventory& devices,
-                                       const std::vector<Step>& steps) {
-  std::vector<RankProcess> ranks(devices.size());
-  const bool killed_on_purpose = steps.back().ranks < static_cast<int>(devices.size());
-  std::atomic<Clock::rep> first_failure{0};
-  std::vector<std::jthread> threads;
-  for (std::size_t rank = 0; rank < devices.size(); ++rank) {
-    threads.emplace_back([&, rank] {
-      ChildOptions options = child_task("be-a-rank", rank_arguments(static_cast<int>(rank), steps));
-      options.environment = variables(devices[rank], devices.size() == 1);
-      options.deadline = deadline_of(kProcessDeadline);
-      options.cancelled = [&] {
-        const Clock::rep since = first_failure.load();
-        return since != 0 &&
-               Clock::now() - Clock::time_point(Clock::duration(since)) > deadline_of(kGrace);
-      };
-      RankProcess& own = ranks[rank];
-      own.result = run_child(options);
-      own.steps = read_rank(own.result.output, steps.size());
-      const bool meant = killed_on_purpose && rank + 1 == devices.size() &&
-                         own.result.end == ChildResult::End::signalled;
-      Clock::rep none = 0;
-      if (!own.result.succeeded() && !meant) {
-        first_failure.compare_exchange_strong(none, Clock::now().time_since_epoch().count());
-      }
-    });
+/// Processes that do all steps of all tests, because what they take is their start: sets of a
+/// process for each GPU, which go on while the tests do something else. A set does its steps one
+/// after the other.
+class Processes {
+ public:
+  static Processes& of(const CudaInventory& devices) {
+    static Processes once(devices);
+    return once;
   }
-  return (threads.clear(), ranks);
-}
+  /// Until all have ended; throws StatusError if they could not be begun.
+  void wait() {
+    threads_.clear();
+    ensure(failed_);
+  }
 
-/// All steps of all tests, done by the same processes: what they take is their start.
-const Processes& processes(const CudaInventory& devices) {
-  static const Processes once = [&] {
-    Processes made;
-    const auto add = [&made](Step::Kind kind, std::size_t ranks, std::string_view algorithm,
-                             std::string_view protocol) {
-      Step step{.kind = kind,
-                .ranks = static_cast<int>(ranks),
-                .id = {},
-                .algorithm = std::string(algorithm),
-                .protocol = std::string(protocol)};
-      made.failed = CONFORMANCE_CALL(ncclGetUniqueId(&step.id));
-      if (made.failed.ok()) made.steps.push_back(std::move(step));
-      return made.failed.ok();
-    };
+  const std::vector<Step>& steps() const { return steps_; }
+  const RankProcess& process(int rank, std::size_t step) const {
+    return processes_[set_of_[step]][static_cast<std::size_t>(rank)];
+  }
+  const StepRecord& record(int rank, std::size_t step) const {
+    return process(rank, step).steps[step];
+  }
+  /// The step that the processes of a step did before it, or the step itself if it is the first.
+  std::size_t before(std::size_t step) const {
+    for (std::size_t i = step; i-- > 0;) {
+      if (set_of_[i] == set_of_[step]) return i;
+    }
+    return step;
+  }
+
+ private:
+  explicit Processes(const CudaInventory& devices) : devices_(devices) {
+    plan();
+    if (!failed_.ok()) return;
+    processes_.resize(1 + *std::max_element(set_of_.begin(), set_of_.end()));
+    for (std::vector<RankProcess>& set : processes_) set.resize(devices_.size());
+    for (std::size_t set = 0; set < processes_.size(); ++set) {
+      for (std::size_t rank = 0; rank < devices_.size(); ++rank) {
+        threads_.emplace_back([this, set, rank] { run(set, rank); });
+      }
+    }
+  }
+
+  /// As many sets as the processors carry; simulated GPUs are processors themselves.
+  std::size_t sets() const {
+    if (Session::current().settings().simulated) return 1;
+    return std::clamp<std::size_t>(std::thread::hardware_concurrency() / (4 * devices_.size()), 1,
+                                   4);
+  }
+
+  void plan() {
     using Kind = Step::Kind;
-    const std::size_t all = devices.size();
-    bool good = add(Kind::sums, all, "", "");
-    if (all > 1) {
-      if (std::getenv("NCCL_ALGO") == nullptr && std::getenv("NCCL_PROTO") == nullptr) {
-        for (const std::string_view algorithm : kAlgorithms) {
-          for (const std::string_view protocol : kProtocols) {
-            good = good && add(Kind::sums, all, algorithm, protocol);
-          }
+    const std::size_t all = devices_.size();
+    add(Kind::all, all, 0);
+    if (all == 1) return;
+    if (std::getenv("NCCL_ALGO") == nullptr && std::getenv("NCCL_PROTO") == nullptr) {
+      std::size_t number = 0;
+      for (const std::string_view algorithm : kAlgorithms) {
+        for (const std::string_view protocol : kProtocols) {
+          add(Kind::sums, all, number++ < 2 ? 0 : 1, algorithm, protocol);
         }
       }
-      good = good && add(Kind::stall, all, "", "") && add(Kind::sums, all, "", "") &&
-             add(Kind::late, all, "", "") && add(Kind::die, all, "", "") &&
-             add(Kind::sums, all - 1, "", "");
     }
-    if (good) made.ranks = run_processes(devices, made.steps);
-    return made;
-  }();
-  return once;
-}
+    add(Kind::stall, all, 2);
+    add(Kind::sums, all, 2);
+    add(Kind::late, all, 3);
+    add(Kind::die, all, 3);
+    add(Kind::sums, all - 1, 3);
+  }
+
+  void add(Step::Kind kind, std::size_t ranks, std::size_t set, std::string_view algorithm = "",
+           std::string_view protocol = "") {
+    Step step;
+    step.kind = kind;
+    step.ranks = static_cast<int>(ranks);
+    step.most = most_floats(devices_);
+    step.algorithm = algorithm;
+    step.protocol = protocol;
+    if (failed_.ok()) failed_ = CONFORMANCE_CALL(ncclGetUniqueId(&step.id));
+    steps_.push_back(std::move(step));
+    set_of_.push_back(set % sets());
+  }
+
+  void run(std::size_t set, std::size_t rank) {
+    std::vector<Step> own;
+    std::vector<std::size_t> numbers;
+    bool kills_the_last = false;
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      if (set_of_[i] != set) continue;
+      own.push_back(steps_[i]);
+      numbers.push_back(i);
+      kills_the_last = kills_the_last || steps_[i].kind == Step::Kind::die;
+    }
+    ChildOptions options = child_task("be-a-rank", rank_arguments(static_cast<int>(rank), own));
+    options.environment = variables(devices_[rank], devices_.size() == 1);
+    options.deadline = deadline_of(kProcessDeadline);
+    options.cancelled = [this] {
+      const Clock::rep since = first_failure_.load();
+      return since != 0 &&
+             Clock::now() - Clock::time_point(Clock::duration(since)) > deadline_of(kGrace);
+    };
+    RankProcess& process = processes_[set][rank];
+    process.result = run_child(options);
+    const std::vector<StepRecord> records = read_rank(process.result.output, own.size());
+    process.steps.resize(steps_.size());
+    for (std::size_t i = 0; i < own.size(); ++i) process.steps[numbers[i]] = records[i];
+    const bool meant = kills_the_last && rank + 1 == devices_.size() &&
+                       process.result.end == ChildResult::End::signalled;
+    Clock::rep none = 0;
+    if (!process.result.succeeded() && !meant) {
+      first_failure_.compare_exchange_strong(none, Clock::now().time_since_epoch().count());
+    }
+  }
+
+  const CudaInventory& devices_;
+  std::vector<Step> steps_;
+  std::vector<std::size_t> set_of_;                  ///< by step
+  std::vector<std::vector<RankProcess>> processes_;  ///< by set and rank
+  Status failed_;
+  std::atomic<Clock::rep> first_failure_{0};
+  std::vector<std::jthread> threads_;
+};
 
 std::string of_ranks(const std::vector<int>& ranks) {
   return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(ranks, ", "));
@@ -147,32 +206,33 @@ bool waited(const RankProcess& process) {
 
 /// Says which rank is to blame for a step that did not come to its end everywhere; false if it did.
 bool blame(const CudaInventory& devices, const Processes& run, std::size_t number) {
-  const Step& step = run.steps[number];
+  const Step& step = run.steps()[number];
   bool any = false;
   std::vector<int> waiting;
   for (int rank = 0; rank < step.ranks; ++rank) {
-    if (waited(run.ranks[static_cast<std::size_t>(rank)])) waiting.push_back(rank);
+    if (waited(run.process(rank, number))) waiting.push_back(rank);
   }
   for (int rank = 0; rank < step.ranks; ++rank) {
-    const auto at = static_cast<std::size_t>(rank);
-    const RankProcess& process = run.ranks[at];
-    const StepRecord& record = process.steps[number];
+    const RankProcess& process = run.process(rank, number);
+    const StepRecord& record = run.record(rank, number);
     const bool meant = step.kind == Step::Kind::die && rank == step.ranks - 1 &&
                        process.result.end == ChildResult::End::signalled && record.started;
     if (record.ended || meant || !record.findings.empty()) continue;
     // What it was at when it stopped, in this step or before.
-    const StepRecord* last = &record;
     std::size_t where = number;
-    while (!last->started && where > 0) last = &process.steps[--where];
+    while (!run.record(rank, where).started && run.before(where) != where) {
+      where = run.before(where);
+    }
+    const std::string& doing = run.record(rank, where).doing;
     const bool hung = process.result.end == ChildResult::End::timed_out ||
                       process.result.end == ChildResult::End::cancelled;
     fail(Finding(
-        hung ? deadline_exceeded : rank_died, devices[at].subject(),
+        hung ? deadline_exceeded : rank_died, devices[static_cast<std::size_t>(rank)].subject(),
         fmt::format("the process of rank {} of {} {} in \"{}\", {}{}", rank, step.ranks,
-                    process.result.describe(), run.steps[where].name(),
-                    last->doing.empty() ? "before it began" : last->doing,
+                    process.result.describe(), run.steps()[where].name(),
+                    doing.empty() ? "before it began" : doing,
                     waiting.empty() ? "" : fmt::format("; {} waited for it", of_ranks(waiting))),
-        {{"rank", std::int64_t{rank}}, {"doing", last->doing}, {"output", process.result.error}}));
+        {{"rank", std::int64_t{rank}}, {"doing", doing}, {"output", process.result.error}}));
     any = true;
   }
   return any;
@@ -180,23 +240,21 @@ bool blame(const CudaInventory& devices, const Processes& run, std::size_t numbe
 
 /// What all ranks found and verified in a step; false if something was wrong.
 bool take_step(const CudaInventory& devices, const Processes& run, std::size_t number) {
-  const Step& step = run.steps[number];
   bool good = !blame(devices, run, number);
-  for (int rank = 0; rank < step.ranks; ++rank) {
-    const auto at = static_cast<std::size_t>(rank);
-    const StepRecord& record = run.ranks[at].steps[number];
-    take_over(record, devices[at].subject());
+  for (int rank = 0; rank < run.steps()[number].ranks; ++rank) {
+    const StepRecord& record = run.record(rank, number);
+    take_over(record, devices[static_cast<std::size_t>(rank)].subject());
     good = good && record.findings.empty();
   }
   return good;
 }
 
-/// The steps of a kind, and those without forced variables that come right behind one of it.
+/// The step of a kind, and the one behind it if that starts again.
 void take_steps(const CudaInventory& devices, Step::Kind kind, bool then_again) {
-  const Processes& run = processes(devices);
-  ensure(run.failed);
-  for (std::size_t i = 0; i < run.steps.size(); ++i) {
-    if (run.steps[i].kind != kind || !run.steps[i].algorithm.empty()) continue;
+  Processes& run = Processes::of(devices);
+  run.wait();
+  for (std::size_t i = 0; i < run.steps().size(); ++i) {
+    if (run.steps()[i].kind != kind) continue;
     if (!take_step(devices, run, i)) throw TestEnded();
     if (then_again && !take_step(devices, run, i + 1)) throw TestEnded();
     return;
@@ -257,11 +315,10 @@ Status wait_for(Exchange& exchange, const Together& together) {
 
 /// Sums over a clique that holds all ranks or some, while other threads do the same with the
 /// others.
-void verify_sums(NcclClique& clique, const std::string& how, Together& together) {
-  constexpr std::array<std::size_t, 2> kCounts{1, 100'003};
-  Exchange exchange(clique, Participant::footprint({.count = kCounts.back()}, 0, clique.ranks()));
+void verify_sums(NcclClique& clique, std::size_t most, const std::string& how, Together& together) {
+  Exchange exchange(clique, Participant::footprint({.count = most}, 0, clique.ranks()));
   bool right = true;
-  for (const std::size_t count : kCounts) {
+  for (const std::size_t count : {std::size_t{1}, most}) {
     together.wait();
     const Case what{.count = count};
     Status status = exchange.launch(what);
@@ -282,11 +339,12 @@ TEST_F(Starts, OneCallStartsARankOnEveryGpu) {
         "NCCL: ncclCommInitAll");
   const CudaInventory& devices = require(Devices{1});
   const std::string how = "ncclCommInitAll";
+  Processes::of(devices);  // they start meanwhile
   guarded({"communicator", how}, [&] {
     NcclClique clique;
     demand(clique.open_all_at_once(devices, kSetUpDeadline), clique, how, "setting up");
     Together alone(1);
-    verify_sums(clique, how, alone);
+    verify_sums(clique, most_floats(devices), how, alone);
   });
 }
 
@@ -297,6 +355,7 @@ TEST_F(Starts, AThreadForEachGpuStartsItsRank) {
       "NCCL: Creating a Communicator; ncclCommInitRankConfig; Thread Safety");
   const CudaInventory& devices = require(Devices{1});
   const std::string how = "a thread for each GPU";
+  Processes::of(devices);
   guarded({"communicator", how}, [&] {
     NcclPlace place{.ranks = static_cast<int>(devices.size())};
     ensure(CONFORMANCE_CALL(ncclGetUniqueId(&place.id)));
@@ -307,7 +366,7 @@ TEST_F(Starts, AThreadForEachGpuStartsItsRank) {
       NcclPlace own = place;
       own.first = static_cast<int>(&device - devices.data());
       demand(clique.open({device}, own, kSetUpDeadline), clique, how, "setting up");
-      verify_sums(clique, how, together);
+      verify_sums(clique, most_floats(devices), how, together);
       part.done();
     });
   });
@@ -320,7 +379,7 @@ TEST_F(Starts, AProcessForEachGpuStartsItsRank) {
       "exact",
       "NCCL: Creating a Communicator; ncclCommInitRankConfig");
   const CudaInventory& devices = require(Devices{1});
-  guarded(host_subject(), [&] { take_steps(devices, Step::Kind::sums, false); });
+  guarded(host_subject(), [&] { take_steps(devices, Step::Kind::all, false); });
 }
 
 TEST_F(Starts, EveryAlgorithmAndProtocolIsExact) {
@@ -333,15 +392,15 @@ TEST_F(Starts, EveryAlgorithmAndProtocolIsExact) {
     }
   }
   guarded(host_subject(), [&] {
-    const Processes& run = processes(devices);
-    ensure(run.failed);
+    Processes& run = Processes::of(devices);
+    run.wait();
     std::vector<std::string> taken, not_offered, not_heard;
-    for (std::size_t i = 0; i < run.steps.size(); ++i) {
-      const Step& step = run.steps[i];
+    for (std::size_t i = 0; i < run.steps().size(); ++i) {
+      const Step& step = run.steps()[i];
       if (step.algorithm.empty()) continue;
       if (!take_step(devices, run, i)) throw TestEnded();
       const std::string name = step.algorithm + "/" + step.protocol;
-      const StepRecord& first = run.ranks[0].steps[i];
+      const StepRecord& first = run.record(0, i);
       const auto says = [&](std::string_view words) {
         return first.output.find(words) != std::string::npos;
       };

@@ -27,10 +27,7 @@ namespace {
 /// How long ranks wait for one that is known not to come.
 constexpr std::chrono::milliseconds kPatience{300};
 
-/// Sums of one element; of a count not divisible by any number of ranks; and of enough for every
-/// channel of NCCL.
-constexpr std::array<std::size_t, 3> kCounts{1, 1003, 100'003};
-/// Of every other collective: what each rank's call gets.
+/// Of every collective, also where it does not divide by the ranks: what each rank's call gets.
 constexpr std::size_t kCount = 1003;
 
 void doing(const std::string& what) { fact("rank.doing", what); }
@@ -67,15 +64,15 @@ class Rank {
     if (is_not_offered(opened)) return;
     demand(opened, "setting up");
     Exchange exchange(clique_, bytes_needed());
-    for (const std::size_t count : kCounts) {
+    for (const std::size_t count : {std::size_t{1}, kCount, step_.most}) {
       if (!run(exchange, {.count = count})) return;
     }
-    if (step_.kind != Step::Kind::sums) {
-      lose_the_last(exchange);
-    } else if (step_.algorithm.empty()) {
+    if (step_.kind == Step::Kind::all) {
       for (const Collective* collective : collectives()) {
         run(exchange, {.collective = collective, .count = kCount});
       }
+    } else if (step_.kind != Step::Kind::sums) {
+      lose_the_last(exchange);
     }
     if (!right_) throw TestEnded();
   }
@@ -91,7 +88,7 @@ class Rank {
     const auto needed = [this](const Case& what) {
       return Participant::footprint(what, rank_, step_.ranks);
     };
-    std::size_t most = needed({.count = kCounts.back()});
+    std::size_t most = needed({.count = step_.most});
     for (const Collective* collective : collectives()) {
       most = std::max(most, needed({.collective = collective, .count = kCount}));
     }
@@ -138,7 +135,7 @@ class Rank {
   }
 
   void give_up_on_a_sum(Exchange& exchange) {
-    const Case what{.count = kCounts.back()};
+    const Case what{.count = step_.most};
     doing(fmt::format("waiting for {} without rank {}", what.text(), step_.ranks - 1));
     Status status = exchange.launch(what);
     if (status.ok()) status = exchange.wait(kPatience);
@@ -190,9 +187,10 @@ class Rank {
   bool right_ = true;
 };
 
-constexpr std::array<std::pair<Step::Kind, std::string_view>, 4> kKinds{
-    std::pair{Step::Kind::sums, "sums"}, std::pair{Step::Kind::stall, "stall"},
-    std::pair{Step::Kind::late, "late"}, std::pair{Step::Kind::die, "die"}};
+constexpr std::array<std::pair<Step::Kind, std::string_view>, 5> kKinds{
+    std::pair{Step::Kind::sums, "sums"}, std::pair{Step::Kind::all, "all"},
+    std::pair{Step::Kind::stall, "stall"}, std::pair{Step::Kind::late, "late"},
+    std::pair{Step::Kind::die, "die"}};
 
 }  // namespace
 
@@ -205,6 +203,7 @@ std::string Step::name() const {
     case Kind::die:
       return "a rank that is killed";
     case Kind::sums:
+    case Kind::all:
       break;
   }
   if (algorithm.empty()) return fmt::format("{} ranks", ranks);
@@ -216,15 +215,15 @@ std::string step_text(const Step& step) {
   for (const auto& [one, name] : kKinds) {
     if (one == step.kind) kind = name;
   }
-  return fmt::format("{} {} {} {} {}", kind, step.ranks, handle_text(step.id), step.algorithm,
-                     step.protocol);
+  return fmt::format("{} {} {} {} {} {}", kind, step.ranks, step.most, handle_text(step.id),
+                     step.algorithm, step.protocol);
 }
 
 std::optional<Step> parse_step(const std::string& text) {
   Step step;
   std::string kind, id;
   std::istringstream words(text);
-  if (!(words >> kind >> step.ranks >> id)) return std::nullopt;
+  if (!(words >> kind >> step.ranks >> step.most >> id)) return std::nullopt;
   words >> step.algorithm >> step.protocol;
   const auto parsed = parse_handle<ncclUniqueId>(id);
   if (!parsed) return std::nullopt;

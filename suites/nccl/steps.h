@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,16 +10,21 @@
 
 namespace conformance::nccl {
 
+/// Enough for every channel of NCCL.
+inline constexpr std::size_t kMostFloats = 100'003;
+
 /// What the ranks of one communicator do together, each wherever it was started.
 struct Step {
   enum class Kind {
-    sums,   ///< they come up, and what they exchange is verified
+    sums,   ///< they come up, and sums are verified
+    all,    ///< the same, and one of every other collective
     stall,  ///< the last one does not join a sum, and all give up
     late,   ///< the last one does not join the communicator, and the others give up
     die     ///< the last one is killed in mid-run, and the others give up
   };
   Kind kind = Kind::sums;
   int ranks = 1;
+  std::size_t most = kMostFloats;  ///< floats of the largest sum
   ncclUniqueId id{};
   /// NCCL_ALGO and NCCL_PROTO, if they are forced.
   std::string algorithm, protocol;
