@@ -229,7 +229,7 @@ TEST_F(Speed, CopiesWithoutPeerAccessAreTimedAndRight) {
         "CUDA C++ Programming Guide: Peer-to-Peer Memory Copy");
   const Rounds rounds = require_pairs();
   const Stations stations(require(Devices{2}), 64 * kMebi);
-  constexpr const char* kWhat = "cudaMemcpyPeerAsync without peer access";
+  static constexpr const char* kWhat = "cudaMemcpyPeerAsync without peer access";
   for (const std::vector<OrderedPair>& round : rounds) {
     Rendezvous all(round.size());
     for_each_round({round}, [&](const OrderedPair& pair) {
