@@ -27,10 +27,6 @@ constexpr std::array<std::string_view, 11> kAlike{
     "toolkit.nccl",   "toolkit.cublas",      "runtime.version",           "runtime.device-count",
     "cublas.version", "nccl.version",        "nccl.environment"};
 
-std::string words(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
-
 bool is_time(std::string_view unit) {
   static constexpr std::array<std::string_view, 5> kTimes{"s", "ms", "us", "µs", "ns"};
   return std::ranges::find(kTimes, unit) != kTimes.end();

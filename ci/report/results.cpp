@@ -393,12 +393,14 @@ class Judge {
   }
 
   static Json entry_json(const JudgedEntry& entry) {
+    const bool launched = entry.record != nullptr && entry.record->launched;
     Json json{{"name", entry.name},
               {"layer", entry.layer},
               {"level", entry.level},
               {"gate", entry.gate},
               {"selected", entry.selected},
               {"outcome", entry.selected ? worst(entry.tests, "error") : "not-selected"},
+              {"started", launched ? Json(entry.record->started) : Json(nullptr)},
               {"seconds", entry.record ? entry.record->seconds : 0.0}};
     if (entry.record != nullptr) {
       const EntryRecord& record = *entry.record;
@@ -532,6 +534,12 @@ Json load_results(const std::filesystem::path& path) {
   } catch (const Json::exception& error) {
     throw CannotRun(fmt::format("{} is damaged: {}", path.native(), error.what()));
   }
+}
+
+std::string words(const Json& value) {
+  if (value.is_null()) return "";
+  return value.is_string() ? value.get<std::string>()
+                           : value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string figures_title(const Json& results) {

@@ -26,6 +26,9 @@ Json judge(const Records& records);
 /// Reads results.json back; throws CannotRun for anything else.
 Json load_results(const std::filesystem::path& path);
 
+/// A value of results.json as text for a reader; nothing for null.
+std::string words(const Json& value);
+
 /// What the reports call the figures: "Figures", or "Figures, of modelled time" for simulated GPUs.
 std::string figures_title(const Json& results);
 

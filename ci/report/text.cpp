@@ -1,6 +1,7 @@
 #include "ci/report/text.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <ctime>
 
@@ -166,6 +167,16 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
   }
   if (line_length > 0 || lines.empty()) end_line();
   return lines;
+}
+
+std::string_view short_name(std::string_view subject) {
+  const std::size_t bracket = subject.ends_with(')') ? subject.find(" (") : subject.npos;
+  return subject.substr(0, bracket == 0 ? subject.npos : bracket);
+}
+
+std::string four_digits(double value) {
+  const double size = std::abs(value);
+  return size >= 1e4 && size < 1e15 ? fmt::format("{:.0f}", value) : fmt::format("{:.4g}", value);
 }
 
 std::string utc(double unix_time) {

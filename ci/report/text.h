@@ -27,6 +27,13 @@ std::size_t length(std::string_view text);
 /// The first `width` characters, the last one an ellipsis if something was cut off.
 std::string shorten(std::string_view text, std::size_t width);
 
+/// "GPU 0" for "GPU 0 (GPU-1b2c, 00000000:06:00.0)": a subject without what tells it apart from
+/// those of other hosts.
+std::string_view short_name(std::string_view subject);
+
+/// A number with the four digits that a reader compares.
+std::string four_digits(double value);
+
 /// A Unix time as "2026-01-31 12:00:00 UTC"; "unknown" for what is no time.
 std::string utc(double unix_time);
 

@@ -176,6 +176,13 @@ TEST_F(ReportResults, WhereEverythingPassedIsConformant) {
   EXPECT_TRUE(results["warnings"].empty()) << results["warnings"];
 }
 
+TEST_F(ReportResults, EntriesSayWhenTheyBegan) {
+  const Json results = judge_copy(all_passed(), launch("memory.Copy", "exited", 0));
+  for (const Json& entry : results["entries"]) {
+    EXPECT_EQ(entry["started"], entry["process"].is_null() ? Json(nullptr) : Json(1000.0));
+  }
+}
+
 TEST_F(ReportResults, EntriesAboveTheLevelAreNotSelected) {
   const Json results = judge_copy(all_passed(), launch("memory.Copy", "exited", 0));
   EXPECT_EQ(results["entries"].back()["outcome"], "not-selected");
@@ -489,7 +496,7 @@ TEST_F(ReportResults, ASimulatedRunSaysSoEverywhere) {
   EXPECT_EQ(xml.find("<testsuite name=\"memory.Gate\""), std::string::npos);
   EXPECT_NE(html(results).find("<title>simulated: "), std::string::npos);
   EXPECT_NE(xml.find("name=\"figures\" value=\"of modelled time\""), std::string::npos);
-  EXPECT_NE(html(results).find("<h2>Figures, of modelled time</h2>"), std::string::npos);
+  EXPECT_NE(html(results).find("<b>Simulated GPUs.</b>"), std::string::npos);
   EXPECT_EQ(figures_title(results), "Figures, of modelled time");
 }
 
@@ -502,6 +509,18 @@ TEST_F(ReportResults, HostileTextLeavesEveryReportWellFormed) {
   journal.passed("A").start("B").finding("B", kHostile, kHostile).verified("B");
   journal.add({{"type", "message"}, {"test", "memory.Copy.B"}, {"text", kHostile}});
   journal.add({{"type", "fact"}, {"name", kHostile}, {"value", kHostile}});
+  for (const char* kind : {"pair", kHostile.c_str()}) {
+    journal.add({{"type", "figure"},
+                 {"test", "memory.Copy.B"},
+                 {"name", kHostile + "-8B"},
+                 {"value", 1.0},
+                 {"unit", kHostile},
+                 {"subject", {{"kind", kind}, {"name", kHostile}}},
+                 {"samples", {1.0, 2.0}},
+                 {"formula", kHostile},
+                 {"limit", {{"value", 3.0}, {"source", kHostile}}},
+                 {"floor", {{"value", 1.0}, {"reason", kHostile}}}});
+  }
   journal.add(
       {{"type", "claim"}, {"test", "memory.Copy.B"}, {"text", kHostile}, {"source", kHostile}});
   journal.end("B", "failed").start("C").end("C", "skipped", kHostile).process_end(1);

@@ -46,6 +46,22 @@ TEST(ReportText, ShorteningCountsCharacters) {
   EXPECT_EQ(shorten("→→→→", 3), "→→…");
 }
 
+TEST(ReportText, ASubjectsShortNameIsWithoutItsBrackets) {
+  EXPECT_EQ(short_name("GPU 0 (GPU-1b2c, 00000000:06:00.0)"), "GPU 0");
+  EXPECT_EQ(short_name("GPU 0 -> GPU 1 (a -> b)"), "GPU 0 -> GPU 1");
+  for (const char* name : {"", "all GPUs", "(x)", " (x)", "a (b) c"}) {
+    EXPECT_EQ(short_name(name), name);
+  }
+}
+
+TEST(ReportText, NumbersHaveTheFourDigitsThatCount) {
+  EXPECT_EQ(four_digits(4683.3318), "4683");
+  EXPECT_EQ(four_digits(142643.2), "142643");
+  EXPECT_EQ(four_digits(0.00034516641), "0.0003452");
+  EXPECT_EQ(four_digits(395.0), "395");
+  EXPECT_EQ(four_digits(1e300), "1e+300");
+}
+
 TEST(ReportText, AnyNumberMakesATime) {
   EXPECT_EQ(utc(0), "1970-01-01 00:00:00 UTC");
   EXPECT_EQ(utc(-1), "unknown");
