@@ -244,7 +244,10 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
                             cudaDataType_t c_type, int ldc, cublasComputeType_t compute,
                             cublasGemmAlgo_t) {
   std::optional<Work> work = work_of(a_type, b_type, c_type, compute);
-  if (!work) return unsupported(handle);
+  const bool emulation = static_cast<int>(compute) == kEmulatedFp32;
+  if (!work || (emulation && World::get().faults().at({"emulation of fp32"}).code)) {
+    return unsupported(handle);
+  }
   work->gemm.a = a;
   work->gemm.b = b;
   work->gemm.c = c;

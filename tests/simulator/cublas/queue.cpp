@@ -119,7 +119,7 @@ std::optional<Number> scale_of(cublasComputeType_t compute, Number result) {
       return Number::fp64;
     case CUBLAS_COMPUTE_32F:
     case CUBLAS_COMPUTE_32F_FAST_TF32:
-    case 78:  // CUBLAS_COMPUTE_32F_EMULATED_16BFX9
+    case kEmulatedFp32:
       return Number::fp32;
     case CUBLAS_COMPUTE_16F:
       return Number::fp16;
@@ -142,7 +142,7 @@ bool supported(Number a, Number b, Number c, cublasComputeType_t compute) {
       return same && (a == Number::fp32 || a == Number::fp16 || a == Number::bf16 ||
                       a == Number::complex_fp32);
     case CUBLAS_COMPUTE_32F_FAST_TF32:
-    case 78:  // CUBLAS_COMPUTE_32F_EMULATED_16BFX9
+    case kEmulatedFp32:
       return same && a == Number::fp32;
     case CUBLAS_COMPUTE_16F:
       return same && a == Number::fp16;

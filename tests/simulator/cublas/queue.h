@@ -9,6 +9,9 @@
 
 namespace conformance::sim::cublas {
 
+/// CUBLAS_COMPUTE_32F_EMULATED_16BFX9, which older headers lack.
+inline constexpr int kEmulatedFp32 = 78;
+
 std::optional<Number> number_of(cudaDataType_t type);
 /// The type of alpha and beta; nothing for an arithmetic that there is not.
 std::optional<Number> scale_of(cublasComputeType_t compute, Number result);
