@@ -599,6 +599,9 @@ TEST_F(Calls, ProductsWaitForTheEarlierWorkOfTheirStream) {
         // Long enough for a product that does not wait.
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
         const unsigned long long meanwhile = hash_of_c();
+        if (held.held_for().count() > 0) {
+          skip("the streams of this process wait for each other: CUDA_DEVICE_MAX_CONNECTIONS?");
+        }
         held.release();
         expect(meanwhile == before,
                Finding(out_of_order, bench.subject(),
