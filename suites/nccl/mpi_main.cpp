@@ -158,7 +158,10 @@ bool take_part_in_job(const Place& place) {
   // A rank without a GPU would keep the others waiting inside NCCL.
   if (!all_hold(ready, "before the communicator")) return false;
   try {
-    guarded(device->subject(), [&] { take_part(step, *device, place.rank); });
+    guarded(device->subject(), [&] {
+      NcclClique clique;
+      take_part(step, *device, place.rank, clique);
+    });
   } catch (const TestEnded&) {
     return false;
   }

@@ -89,6 +89,15 @@ class Processes {
   const StepRecord& record(int rank, std::size_t step) const {
     return process(rank, step).steps[step];
   }
+  /// Whether a rank came to the end of a step, and if it was its last one, to that of its process.
+  bool came_through(int rank, std::size_t step) const {
+    bool last = true;
+    for (std::size_t i = step + 1; i < steps_.size(); ++i) {
+      last = last && (set_of_[i] != set_of_[step] || rank >= steps_[i].ranks);
+    }
+    const bool exited = process(rank, step).result.end == ChildResult::End::exited;
+    return record(rank, step).ended && (exited || !last);
+  }
   /// The step that the processes of a step did before it, or the step itself if it is the first.
   std::size_t before(std::size_t step) const {
     for (std::size_t i = step; i-- > 0;) {
@@ -114,7 +123,7 @@ class Processes {
   std::size_t sets() const {
     if (Session::current().settings().simulated) return 1;
     return std::clamp<std::size_t>(std::thread::hardware_concurrency() / (4 * devices_.size()), 1,
-                                   4);
+                                   3);
   }
 
   void plan() {
@@ -123,18 +132,17 @@ class Processes {
     add(Kind::all, all, 0);
     if (all == 1) return;
     if (std::getenv("NCCL_ALGO") == nullptr && std::getenv("NCCL_PROTO") == nullptr) {
-      std::size_t number = 0;
       for (const std::string_view algorithm : kAlgorithms) {
         for (const std::string_view protocol : kProtocols) {
-          add(Kind::sums, all, number++ < 2 ? 0 : 1, algorithm, protocol);
+          add(Kind::sums, all, 0, algorithm, protocol);
         }
       }
     }
-    add(Kind::stall, all, 2);
-    add(Kind::sums, all, 2);
-    add(Kind::late, all, 3);
-    add(Kind::die, all, 3);
-    add(Kind::sums, all - 1, 3);
+    add(Kind::stall, all, 1);
+    add(Kind::sums, all, 1);
+    add(Kind::late, all, 2);
+    add(Kind::die, all, 2);
+    add(Kind::sums, all - 1, 2);
   }
 
   void add(Step::Kind kind, std::size_t ranks, std::size_t set, std::string_view algorithm = "",
@@ -217,7 +225,7 @@ bool blame(const CudaInventory& devices, const Processes& run, std::size_t numbe
     const StepRecord& record = run.record(rank, number);
     const bool meant = step.kind == Step::Kind::die && rank == step.ranks - 1 &&
                        process.result.end == ChildResult::End::signalled && record.started;
-    if (record.ended || meant || !record.findings.empty()) continue;
+    if (run.came_through(rank, number) || meant || !record.findings.empty()) continue;
     // What it was at when it stopped, in this step or before.
     std::size_t where = number;
     while (!run.record(rank, where).started && run.before(where) != where) {
@@ -228,9 +236,9 @@ bool blame(const CudaInventory& devices, const Processes& run, std::size_t numbe
                       process.result.end == ChildResult::End::cancelled;
     fail(Finding(
         hung ? deadline_exceeded : rank_died, devices[static_cast<std::size_t>(rank)].subject(),
-        fmt::format("the process of rank {} of {} {} in \"{}\", {}{}", rank, step.ranks,
-                    process.result.describe(), run.steps()[where].name(),
-                    doing.empty() ? "before it began" : doing,
+        fmt::format("the process of rank {} of {} {} {} \"{}\", {}{}", rank, step.ranks,
+                    process.result.describe(), record.ended ? "after" : "in",
+                    run.steps()[where].name(), doing.empty() ? "before it began" : doing,
                     waiting.empty() ? "" : fmt::format("; {} waited for it", of_ranks(waiting))),
         {{"rank", std::int64_t{rank}}, {"doing", doing}, {"output", process.result.error}}));
     any = true;

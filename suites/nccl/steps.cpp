@@ -5,10 +5,12 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <list>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <unistd.h>
 
@@ -50,8 +52,8 @@ class Variable {
 
 class Rank {
  public:
-  Rank(const Step& step, const CudaDevice& device, int rank)
-      : step_(step), device_(device), rank_(rank) {}
+  Rank(const Step& step, const CudaDevice& device, int rank, NcclClique& clique)
+      : step_(step), device_(device), rank_(rank), clique_(clique) {}
 
   void run() {
     const Variable algorithm("NCCL_ALGO", step_.algorithm);
@@ -183,7 +185,7 @@ class Rank {
   const Step& step_;
   const CudaDevice& device_;
   int rank_;
-  NcclClique clique_;
+  NcclClique& clique_;
   bool right_ = true;
 };
 
@@ -236,8 +238,8 @@ std::optional<Step> parse_step(const std::string& text) {
   return std::nullopt;
 }
 
-void take_part(const Step& step, const CudaDevice& device, int rank) {
-  Rank(step, device, rank).run();
+void take_part(const Step& step, const CudaDevice& device, int rank, NcclClique& clique) {
+  Rank(step, device, rank, clique).run();
 }
 
 std::vector<std::string> rank_arguments(int rank, std::span<const Step> steps) {
@@ -260,6 +262,7 @@ int be_a_rank(std::span<const std::string> arguments) {
   const int rank = std::stoi(arguments[3]);
   Session& session = Session::start(settings, this_layer(), "");
   CudaInventory devices;
+  std::list<NcclClique> cliques;
   int code = kExitPassed;
   for (std::size_t i = 4; i < arguments.size(); ++i) {
     const std::optional<Step> step = parse_step(arguments[i]);
@@ -275,13 +278,21 @@ int be_a_rank(std::span<const std::string> arguments) {
           fail_and_end(Finding(finding::no_devices, host_subject(),
                                fmt::format("the process of rank {} sees no GPU", rank)));
         }
-        take_part(*step, devices[0], rank);
+        take_part(*step, devices[0], rank, cliques.emplace_back());
       });
     } catch (const TestEnded&) {
       failed = true;
       code = kExitFailed;
     }
     session.end_test(false, failed);
+  }
+  {
+    // To take a communicator away takes longer than to make one: all at once.
+    std::vector<std::jthread> threads;
+    threads.reserve(cliques.size());
+    for (NcclClique& clique : cliques) {
+      threads.emplace_back([&clique] { const NcclClique gone = std::move(clique); });
+    }
   }
   session.end_process(code);
   return code;

@@ -42,7 +42,8 @@ std::optional<Step> parse_step(const std::string& text);
 /// The facts that it records as it goes, of which the last one counts for whoever looks later:
 /// "rank.doing" what the rank is at; "rank.offered" is false once NCCL does not offer what is
 /// forced.
-void take_part(const Step& step, const CudaDevice& device, int rank);
+/// `clique` is one that was not opened yet; what it still holds afterwards is the caller's to end.
+void take_part(const Step& step, const CudaDevice& device, int rank, NcclClique& clique);
 
 /// The child task: what the parent's session is set to, the rank, and steps. Takes part in each as
 /// that rank, and writes the journal of a session to stdout, with a test "<layer>.Rank.<number of
