@@ -145,7 +145,9 @@ TEST_F(Exact, Fp8E4m3ProductsEqualIntegerArithmetic) {
   claim(
       "cublasLtMatmul with CUDA_R_8F_E4M3 gives every element exactly where no sum needs rounding",
       kLtSource);
-  check_precision(require(Devices{1}), e4m3);
+  const CudaInventory& devices = require(Devices{1});
+  check_precision(devices, e4m3);
+  check_precision(devices, e4m3_to_fp32);
 }
 
 TEST_F(Exact, Fp8E5m2ProductsEqualIntegerArithmetic) {
@@ -153,7 +155,9 @@ TEST_F(Exact, Fp8E5m2ProductsEqualIntegerArithmetic) {
       "cublasLtMatmul with CUDA_R_8F_E5M2 and CUDA_R_8F_E4M3 gives every element exactly where no "
       "sum needs rounding",
       kLtSource);
-  check_precision(require(Devices{1}), e5m2);
+  const CudaInventory& devices = require(Devices{1});
+  check_precision(devices, e5m2);
+  check_precision(devices, e5m2_to_fp32);
 }
 
 TEST_F(Exact, ComplexDoubleProductsEqualIntegerArithmetic) {

@@ -46,6 +46,8 @@ extern const Precision fp16_sums, fp32_emulated;
 extern const Precision int8;
 /// e4m3 by e4m3, and e5m2 by e4m3, with results of bf16.
 extern const Precision e4m3, e5m2;
+/// The same with results of fp32, which show all bits of the operands.
+extern const Precision e4m3_to_fp32, e5m2_to_fp32;
 extern const Precision complex_fp64, complex_fp32;
 
 cudaDataType_t data_type(kernels::Element element);

@@ -137,7 +137,7 @@ bool supported(Number a, Number b, Number c, cublasComputeType_t compute) {
       return same && (a == Number::fp64 || a == Number::complex_fp64);
     case CUBLAS_COMPUTE_32F:
       if (a == Number::e4m3 || (a == Number::e5m2 && b == Number::e4m3)) {
-        return (b == Number::e4m3 || b == Number::e5m2) && c == Number::bf16;
+        return (b == Number::e4m3 || b == Number::e5m2) && (c == Number::bf16 || c == Number::fp32);
       }
       return same && (a == Number::fp32 || a == Number::fp16 || a == Number::bf16 ||
                       a == Number::complex_fp32);
