@@ -48,8 +48,9 @@ Measured measure(const Precision& precision, const CudaDevice& device, const Nvm
     if (side == last || seconds > kLongestProduct) break;
     VerifiedProducts products(precision, device, side);
     if (last == 0) seconds = median(products.run(kWarmUps, watch).products);
+    // Alone, less time: nothing is judged by it.
     const double samples =
-        alone ? kLeastSamples : std::clamp(kSampledSeconds / seconds, kLeastSamples, kMostSamples);
+        std::clamp((alone ? 0.1 : 1) * kSampledSeconds / seconds, kLeastSamples, kMostSamples);
     const VerifiedProducts::Times times = products.run(static_cast<unsigned>(samples), watch);
     seconds = median(times.products);
     result.of[wanted] = {side, times.products, watch.conditions()};
