@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
@@ -209,12 +210,26 @@ bool needs_lt(const Precision& precision) {
   return precision.element == Element::e4m3 || precision.element == Element::e5m2;
 }
 
+namespace {
+
+/// Unit roundoff of the sums. cuBLAS may be told to emulate fp32 wherever a program asks for it.
+double sum_roundoff(const Precision& precision) {
+  const char* const told = std::getenv("CUBLAS_EMULATE_SINGLE_PRECISION");
+  const bool emulated = told != nullptr && std::string_view(told) != "0" &&
+                        precision.compute == CUBLAS_COMPUTE_32F &&
+                        kernels::part_of(precision.element) == Element::fp32;
+  return emulated ? std::max(precision.accumulator, fp32_emulated.accumulator)
+                  : precision.accumulator;
+}
+
+}  // namespace
+
 kernels::ErrorBound rounding_bound(const Precision& precision, unsigned k) {
   const unsigned depth = is_complex(precision) ? 2 * k : k;
   const auto gamma = [depth](double u) { return depth * u / (1 - depth * u); };
   // The reference rounds too, and so does the Σ|a·b| that it gives.
   const double sums =
-      gamma(precision.accumulator) + kernels::reference_roundoff(precision.result, depth);
+      gamma(sum_roundoff(precision)) + kernels::reference_roundoff(precision.result, depth);
   return {sums / (1 - gamma(0x1p-53)), precision.output, precision.output_smallest};
 }
 

@@ -373,8 +373,9 @@ cublasStatus_t cublasDtrsm_v2(cublasHandle_t handle, cublasSideMode_t side, cubl
   }
   return queue_work("cublasDtrsm", found->device, found->stream, kLatency,
                     [factor = *alpha, a, b, m, n, lda, ldb](bool run_it) {
-                      const auto elements = static_cast<std::size_t>((n - 1) * ldb + m);
-                      const Output output{b, elements * sizeof(double), sizeof(double)};
+                      const double* const end = b + (n - 1) * ldb + m;
+                      const auto bytes = static_cast<std::size_t>(end - b) * sizeof(double);
+                      const Output output{b, bytes, sizeof(double)};
                       for (int j = 0; run_it && j < n; ++j) {
                         double* const x = b + j * ldb;
                         for (int i = 0; i < m; ++i) {
