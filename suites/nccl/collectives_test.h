@@ -7,20 +7,14 @@
 
 namespace conformance::nccl {
 
-/// Base of what is claimed of collectives over all GPUs. Its tests share the communicators, because
-/// setting them up takes longer than all that they do; a test that fails leaves them to none.
-class Collectives : public GpuTest {
+/// Base of tests that share the communicators of a suite, because setting them up takes longer than
+/// most of what they do; a test that fails leaves them to none.
+class SharedRanksTest : public GpuTest {
  protected:
-  /// A rank on each GPU.
-  static Ranks& all_ranks(const CudaInventory& devices) {
-    if (!shared()) {
-      shared() = std::make_unique<Ranks>(devices, scaled_to(std::size_t{512} << 20, devices));
-    }
+  /// A rank on each GPU, each with two buffers of `bytes`, which is always the same.
+  static Ranks& all_ranks(const CudaInventory& devices, std::size_t bytes) {
+    if (!shared()) shared() = std::make_unique<Ranks>(devices, bytes);
     return *shared();
-  }
-  /// The size of most cases: enough for every protocol of NCCL.
-  static std::size_t usual_bytes(const CudaInventory& devices) {
-    return scaled_to(std::size_t{64} << 20, devices) / 16;
   }
 
   static void TearDownTestSuite() { shared().reset(); }
@@ -33,6 +27,18 @@ class Collectives : public GpuTest {
   static std::unique_ptr<Ranks>& shared() {
     static std::unique_ptr<Ranks> ranks;
     return ranks;
+  }
+};
+
+/// Base of what is claimed of collectives over all GPUs.
+class Collectives : public SharedRanksTest {
+ protected:
+  static Ranks& all_ranks(const CudaInventory& devices) {
+    return SharedRanksTest::all_ranks(devices, scaled_to(std::size_t{512} << 20, devices));
+  }
+  /// The size of most cases: enough for every protocol of NCCL.
+  static std::size_t usual_bytes(const CudaInventory& devices) {
+    return scaled_to(std::size_t{64} << 20, devices) / 32;
   }
 };
 

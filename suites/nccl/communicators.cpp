@@ -73,13 +73,13 @@ TEST_F(Collectives, SeveralInOneGroupAreExact) {
     for (Case& what : cases) {
       what.count = Participant::greatest_count(what, bytes, ranks.count());
     }
-    ranks.run(cases);
+    ranks.run_together(cases);
     // Each of these is a group of its own within the group.
     cases = {{.collective = &kAllToAll}, {.collective = &kAllReduce, .reduction = Reduction::max}};
     for (Case& what : cases) {
       what.count = Participant::greatest_count(what, bytes, ranks.count());
     }
-    ranks.run(cases);
+    ranks.run_together(cases);
     ranks.finish();
   });
 }
@@ -195,7 +195,7 @@ TEST_F(Collectives, GraphsRepeatThemOnTheNumbersOfTheDay) {
       place += Participant::footprint(what, 0, ranks.count());
     }
     // Once outside, so that what NCCL sets up at first use is no matter of the capture.
-    ranks.run(cases);
+    ranks.run_together(cases);
     ranks.finish();
     // Destroyed before the communicators, as documented.
     std::vector<GraphExecutable> executables;

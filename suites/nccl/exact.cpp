@@ -76,13 +76,14 @@ TEST_F(Collectives, AllReduceIsExactForEveryCount) {
     const std::size_t bytes = scaled_to(std::size_t{512} << 20, devices);
     const std::size_t most = Participant::greatest_count({.offset = 1}, bytes, ranks.count());
     const auto all = static_cast<std::size_t>(ranks.count());
-    for (const std::size_t count : {std::size_t{0}, std::size_t{1}, all + 1, std::size_t{1023},
-                                    std::size_t{1000003}, most - 3, most}) {
-      for (const bool in_place : {false, true}) {
-        ranks.run(
-            {.count = std::min(count, most), .in_place = in_place, .offset = in_place ? 1u : 0u});
-      }
+    for (const std::size_t count :
+         {std::size_t{0}, std::size_t{1}, all + 1, std::size_t{1023}, std::size_t{1000003}}) {
+      if (count > most) continue;
+      ranks.run({.count = count});
+      ranks.run({.count = count, .in_place = true, .offset = 1});
     }
+    ranks.run({.count = most});
+    ranks.run({.count = most - 3, .in_place = true, .offset = 1});
     ranks.finish();
   });
 }

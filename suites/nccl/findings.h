@@ -94,4 +94,12 @@ inline constexpr FindingKind wrong_status{
     "NCCL answers a wrong argument with another result than its documentation says.",
     "Go back to the last NCCL that passed, and report it to NVIDIA."};
 
+inline constexpr FindingKind slow{
+    "nccl.slow", Severity::config,
+    "A collective is right but slower than the links between the GPUs are, as when NCCL takes the "
+    "way through host memory.",
+    "Look at the transports that the finding names. With SHM or NET among them, look for "
+    "NCCL_P2P_DISABLE, NCCL_P2P_LEVEL or another NCCL_* variable, and for what keeps GPUs of a "
+    "container or virtual machine from each other; with P2P alone, at the peer layer's figures."};
+
 }  // namespace conformance::nccl

@@ -59,6 +59,10 @@ class Participant {
   /// Lets a communicator know both buffers, and no longer.
   ncclResult_t register_memory(ncclComm_t communicator);
   ncclResult_t deregister_memory(ncclComm_t communicator);
+  // The memory itself, for other uses; no case may be under way.
+  std::byte* input() const { return input_.get(); }
+  std::byte* output() const { return output_.get(); }
+  std::size_t bytes() const { return bytes_; }
   /// Where the case has its result.
   const std::byte* result(const Case& what) const { return memory(what).receive; }
   /// Checks whose results were not taken yet.

@@ -169,7 +169,7 @@ void Ranks::finish() {
   verified(elements, "elements");
 }
 
-void Ranks::run(std::vector<Case> cases) {
+void Ranks::run_together(std::vector<Case> cases) {
   std::size_t place = 0;
   for (Case& what : cases) {
     what = fresh(what);

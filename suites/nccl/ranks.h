@@ -52,8 +52,8 @@ class Ranks {
 
   /// All steps but finish(), with fresh data, for one or several cases in one group; finish() as
   /// often as checks' results need room. Several get a place each.
-  void run(std::vector<Case> cases);
-  void run(const Case& what) { run(std::vector{what}); }
+  void run_together(std::vector<Case> cases);
+  void run(const Case& what) { run_together({what}); }
 
   /// Makes of each color a clique of its own; see NcclClique::split.
   std::vector<NcclClique> split(std::span<const int> colors, std::span<const int> keys);

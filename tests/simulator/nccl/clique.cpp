@@ -559,8 +559,13 @@ bool Membership::pass_messages(Lock& lock, const std::vector<Message>& sends,
   const bool done = wait(lock, [&] { return step() || step() || step(); });
   double out = 0;
   double in = 0;
-  for (const Message& one : sends) out += static_cast<double>(one.bytes) / rate_to(one.peer);
-  for (const Message& one : receives) in += static_cast<double>(one.bytes) / rate_to(one.peer);
+  // What stays on a GPU takes no link.
+  for (const Message& one : sends) {
+    if (one.peer != rank_) out += static_cast<double>(one.bytes) / rate_to(one.peer);
+  }
+  for (const Message& one : receives) {
+    if (one.peer != rank_) in += static_cast<double>(one.bytes) / rate_to(one.peer);
+  }
   outcome = {5 * kLatency + std::max(out, in), 0, starts};
   return done;
 }
@@ -604,6 +609,17 @@ std::optional<std::shared_ptr<Membership>> Membership::end_split() {
   if (++split.left == size_) split = {};
   if (mine.color == NCCL_SPLIT_NOCOLOR) return nullptr;
   return open(mine.place, number, ranks, World::get().device(device_));
+}
+
+std::string Membership::way_to_next() const {
+  const int next = (rank_ + 1) % size_;
+  const int to = shared().ranks[static_cast<std::size_t>(next)].device;
+  const bool direct =
+      !without_peer_access() && World::get().machine().link(device_, to).kind != Link::Kind::none;
+  const std::string rank = std::to_string(rank_);
+  const std::string other = std::to_string(next);
+  return "Channel 00/0 : " + rank + "[" + std::to_string(device_) + "] -> " + other + "[" +
+         std::to_string(to) + "] via " + (direct ? "P2P/direct pointer" : "SHM/direct/direct");
 }
 
 /// Where this process has an address of a rank's GPU; null if that rank's process is gone.

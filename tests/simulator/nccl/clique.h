@@ -70,6 +70,9 @@ class Membership {
   bool spans_processes() const;
   /// Whether every two of the ranks are joined by NVLink; all must have joined.
   bool has_nvlink() const;
+  /// What NCCL writes of the way to the next rank; all must have joined.
+  std::string way_to_next() const;
+
   // Called in stream order.
 
   /// Takes part, once all others do. The rank that comes last does the work for all.

@@ -35,6 +35,7 @@ struct Communicator {
   bool blocking = true;
   CompletionPtr last;
   bool finalized = false;
+  bool told_ways = false;
   std::string algorithm, protocol;  ///< that it is to use, if that is forced
 
   /// What a fault can tell its calls by from those of others.
@@ -259,6 +260,16 @@ ncclResult_t submit_work(Communicator& one, const StreamPtr& stream, const char*
              : fail(ncclUnhandledCudaError, "the work could not be queued");
 }
 
+/// The way to the next rank, if NCCL is asked for such, once.
+void tell_ways(Communicator& one) {
+  const char* const debug = std::getenv("NCCL_DEBUG");
+  const char* const subsystems = std::getenv("NCCL_DEBUG_SUBSYS");
+  const bool asked = debug != nullptr && std::string_view(debug) == "INFO" &&
+                     subsystems != nullptr && std::string_view(subsystems) == "INIT";
+  if (!asked || one.size == 1 || std::exchange(one.told_ways, true)) return;
+  std::printf("simulated:%d NCCL INFO %s\n", ::getpid(), one.ranks->way_to_next().c_str());
+}
+
 /// What NCCL checks of every call's arguments, in its order.
 ncclResult_t check_arguments(const char* function, const Communicator* one, ncclDataType_t type,
                              ncclRedOp_t operation, int root) {
@@ -317,6 +328,7 @@ ncclResult_t take_part(const char* function, ncclComm_t handle, Collective part,
                                         ". NCCL_PROTO was set to LL128.");
     }
     if (part.count == 0) return ncclSuccess;
+    tell_ways(*one);
     if (firing.value && part.kind == Collective::Kind::all_reduce) {
       part.operation = static_cast<ncclRedOp_t>(*firing.value);
     } else if (firing.value) {
@@ -675,7 +687,8 @@ ncclResult_t ncclCommFinalize(ncclComm_t handle) {
   const auto one = find(handle);
   if (!one) return ncclInvalidArgument;
   bool proceed = true;
-  const ncclResult_t faulty = meet_faults("ncclCommFinalize", one->rank, one->device, proceed, one->variant());
+  const ncclResult_t faulty =
+      meet_faults("ncclCommFinalize", one->rank, one->device, proceed, one->variant());
   if (!proceed) return faulty;
   one->finalized = true;
   return one->blocking ? ncclSuccess : state_of(*one);
