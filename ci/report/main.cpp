@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -19,9 +20,12 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "ci/report/checked.h"
+#include "ci/report/comparison.h"
 #include "ci/report/html.h"
 #include "ci/report/junit.h"
 #include "ci/report/merge.h"
+#include "ci/report/policy.h"
 #include "ci/report/results.h"
 #include "ci/report/table.h"
 #include "fixtures/session.h"
@@ -76,6 +80,56 @@ void show(const Json& results, const Folder& folder, const std::string& mode) {
   }
 }
 
+/// The policy at that place, for a run on real or simulated GPUs.
+Policy policy_for(const std::filesystem::path& path, bool simulated) {
+  Policy policy = load_policy(path);
+  if (policy.simulated != simulated) {
+    throw CannotRun(fmt::format("{} is for {} GPUs, the run uses {} ones", path.native(),
+                                policy.simulated ? "simulated" : "real",
+                                simulated ? "simulated" : "real"));
+  }
+  return policy;
+}
+
+/// The policy that CONFORMANCE_EXPECT names; nothing if it is not set.
+std::optional<Policy> expected_policy(bool simulated) {
+  const char* file = std::getenv("CONFORMANCE_EXPECT");
+  if (file == nullptr || *file == '\0') return std::nullopt;
+  if (*file != '/') {
+    throw CannotRun(fmt::format(
+        "CONFORMANCE_EXPECT is \"{}\"; it must be an absolute path, because CTest starts each test "
+        "in another folder",
+        file));
+  }
+  return policy_for(file, simulated);
+}
+
+int record(const std::filesystem::path& path, const std::string& file) {
+  const Json results = load_checked_results(path);
+  if (results.at("verdict") != "conformant") {
+    fmt::print(stderr,
+               "conformance-report: the run in {} is not conformant: no policy is recorded\n",
+               path.native());
+    return kExitFailed;
+  }
+  write_file(file, to_json(record_policy(results, path.native()))
+                           .dump(2, ' ', false, Json::error_handler_t::replace) +
+                       '\n');
+  fmt::print("the policy of this run is in {}\n", file);
+  return kExitPassed;
+}
+
+/// What differs between two runs, on the terminal and in the files that were asked for.
+int compare_runs(const std::string& before, const std::string& after, const std::string& junit_file,
+                 const std::string& html_file) {
+  const Comparison comparison =
+      compare(load_checked_results(before), before, load_checked_results(after), after);
+  if (!junit_file.empty()) write_file(junit_file, comparison_junit(comparison));
+  if (!html_file.empty()) write_file(html_file, comparison_html(comparison));
+  print(STDOUT_FILENO, comparison_text(comparison, wants_colours(STDOUT_FILENO)));
+  return comparison.has(Effect::worse) ? kExitFailed : kExitPassed;
+}
+
 int write_reports(const Folder& folder, const std::string& manifests, const std::string& mode) {
   Records records;
   records.run = load_run(folder);
@@ -84,8 +138,11 @@ int write_reports(const Folder& folder, const std::string& manifests, const std:
   records.entries = read_journals(folder, records.run.id, records.warnings);
   records.now = unix_time();
   // Through text once, so that what the files say is what a reader of results.json gets.
-  const std::string text =
-      judge(records).dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  Json judged = judge(records);
+  if (const std::optional<Policy> policy = expected_policy(records.run.simulated)) {
+    judged = enforce(*policy, std::move(judged));
+  }
+  const std::string text = judged.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
   const Json results = Json::parse(text);
   write_file(folder.junit(), junit(results));
   write_file(folder.html(), html(results));
@@ -142,6 +199,27 @@ int run(int argc, char** argv) {
       ->check(CLI::ExistingDirectory);
   merge_command->add_option("nodes", nodes, "The report folder of each node, which bears its name")
       ->required();
+  std::string policy;
+  bool simulated = false;
+  CLI::App* check =
+      app.add_subcommand("check-policy", "Say what is wrong with a policy, if anything");
+  check->add_option("policy", policy, "The policy")->required();
+  check->add_flag("--simulated", simulated, "It is for a run on simulated GPUs");
+  CLI::App* record_command =
+      app.add_subcommand("record", "Write the policy that a conformant run keeps");
+  record_command->add_option("policy", policy, "Where it goes")->required();
+  record_command->add_option("results", file,
+                             "results.json (default: that of the report's folder)");
+  std::string before;
+  std::string after;
+  std::string junit_file;
+  std::string html_file;
+  CLI::App* compare_command = app.add_subcommand(
+      "compare", "Compare two results.json: 0 same or better, 1 something got worse");
+  compare_command->add_option("before", before, "results.json of the earlier run")->required();
+  compare_command->add_option("after", after, "results.json of the later run")->required();
+  compare_command->add_option("--junit", junit_file, "Write the comparison as JUnit's XML");
+  compare_command->add_option("--html", html_file, "Write the comparison as a page");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -151,13 +229,20 @@ int run(int argc, char** argv) {
                                               : Folder{std::filesystem::absolute(folder_option)};
   if (begin->parsed()) {
     const Run begun = begin_run(folder, CONFORMANCE_SOURCE_DIR, select_nothing);
+    expected_policy(begun.simulated);  // a wrong policy is said now, not after the whole run
     fmt::print("run {} reports to {}\n", begun.id, folder.root.native());
     return kExitPassed;
   }
   if (merge_command->parsed()) return merge_reports(folder, nodes, ranks);
+  if (compare_command->parsed()) return compare_runs(before, after, junit_file, html_file);
+  if (check->parsed()) {
+    policy_for(policy, simulated);
+    return kExitPassed;
+  }
   if (write->parsed()) return write_reports(folder, manifests, mode);
   const std::filesystem::path path =
       file.empty() ? folder.results() : std::filesystem::absolute(file);
+  if (record_command->parsed()) return record(path, policy);
   const Json results = load_results(path);
   show(results, {path.parent_path()}, "always");
   return results.at("verdict") == "conformant" ? kExitPassed : kExitFailed;

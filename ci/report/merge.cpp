@@ -14,6 +14,7 @@
 #include "ci/report/findings.h"
 #include "ci/report/manifest.h"
 #include "ci/report/results.h"
+#include "ci/report/statistics.h"
 #include "fixtures/figure.h"
 
 namespace conformance::report {
@@ -420,11 +421,8 @@ std::vector<std::size_t> outliers(std::span<const double> values, bool time) {
   std::vector<std::size_t> found;
   if (values.size() < kFewestNodes) return found;
   const double middle = median({values.begin(), values.end()});
-  std::vector<double> distances;
-  for (const double value : values) distances.push_back(std::abs(value - middle));
-  constexpr double kNormal = 1.4826;
   const double allowed =
-      std::max(kOutlierDeviations * kNormal * median(distances),
+      std::max(kOutlierDeviations * spread(values),
                (time ? kOutlierShareOfTime : kOutlierShareOfRate) * std::abs(middle));
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double worse = time ? values[i] - middle : middle - values[i];

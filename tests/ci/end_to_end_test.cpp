@@ -50,8 +50,9 @@ class EndToEnd : public testing::Test {
     options.deadline = 5min;
     options.merge_streams = true;
     // What this test runs under must not reach the runs that it starts.
-    for (const char* name : {"CONFORMANCE_RUN", "CONFORMANCE_LEVEL", "CONFORMANCE_CUDA_ORIGIN",
-                             "CONFORMANCE_TABLE", "CONFORMANCE_SIMULATED", "NO_COLOR"}) {
+    for (const char* name :
+         {"CONFORMANCE_RUN", "CONFORMANCE_LEVEL", "CONFORMANCE_CUDA_ORIGIN", "CONFORMANCE_TABLE",
+          "CONFORMANCE_SIMULATED", "CONFORMANCE_EXPECT", "NO_COLOR"}) {
       options.environment[name] = std::nullopt;
     }
     options.environment["CONFORMANCE_REPORT_DIR"] = folder.root.native();
@@ -270,6 +271,76 @@ TEST_F(EndToEnd, OnlyTheReportSelectedIsNotConformant) {
   expect_wellformed_junit();
 }
 
+class WithPolicy : public EndToEnd {
+ protected:
+  WithPolicy() {
+    write({{"tests", {"base.Gate.Passes", "base.Work.First", "upper.Work.Passes"}},
+           {"skips", {{{"test", "base.Work.*"}, {"reason", "*"}}}}});
+  }
+  void write(Json policy) const {
+    policy["schema"] = "cuda-conformance/policy";
+    policy["schema_version"] = 1;
+    policy["simulated"] = false;
+    write_file(file, policy.dump());
+  }
+  ChildResult judged(const std::string& fault, const std::vector<std::string>& arguments = {}) {
+    std::vector<std::string> argv{CTEST_PROGRAM, "--test-dir", DUMMY_BUILD, "--output-on-failure"};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    ChildOptions options = with_environment(std::move(argv), fault);
+    options.environment["CONFORMANCE_EXPECT"] = file.native();
+    return run_child(options);
+  }
+
+  const fs::path file = folder.root / "policy.json";
+};
+
+TEST_F(WithPolicy, WhatKeepsItIsConformant) {
+  const ChildResult run = judged("skip:base.Work.Second");
+  EXPECT_TRUE(run.succeeded()) << run.output;
+  EXPECT_EQ(verdict(), "conformant");
+  EXPECT_EQ(outcome("gate.Policy.ExpectedTestsWereRun"), "passed");
+}
+
+TEST_F(WithPolicy, ASkipThatItDoesNotAllowFailsTheRun) {
+  const ChildResult run = judged("skip:base.Linger.Passes");
+  EXPECT_FALSE(run.succeeded());
+  EXPECT_EQ(outcome("gate.Policy.SkipsAreAllowed"), "failed");
+  EXPECT_EQ(first_code(), "gate.skip-not-allowed");
+  EXPECT_NE(run.output.find("gate.skip-not-allowed"), std::string::npos) << run.output;
+  EXPECT_NE(read_file(folder.junit()).find("gate.skip-not-allowed"), std::string::npos);
+  expect_wellformed_junit();
+}
+
+TEST_F(WithPolicy, ATestThatWasNotRunFailsTheRun) {
+  EXPECT_FALSE(judged("", {"-R", "^base.Work$"}).succeeded());
+  EXPECT_EQ(first_code(), "gate.test-missing");
+  EXPECT_EQ(results()["first_finding"]["subject"]["name"], "upper.Work.Passes");
+}
+
+TEST_F(WithPolicy, OneThatIsDamagedIsSaidBeforeAnythingRuns) {
+  write({{"tests", {7}}});
+  const ChildResult run = judged("");
+  EXPECT_FALSE(run.succeeded());
+  EXPECT_NE(run.output.find("policy.json: tests[0]: must be a text"), std::string::npos)
+      << run.output;
+  EXPECT_FALSE(fs::exists(folder.suite_journal("base.Gate")));
+  EXPECT_EQ(report({"check-policy", file.native()}).code, 2);
+  write({{"tests", {"base.Gate.Passes"}}});
+  EXPECT_EQ(report({"check-policy", file.native()}).code, 0);
+  EXPECT_EQ(report({"check-policy", "--simulated", file.native()}).code, 2);
+}
+
+TEST_F(WithPolicy, OnlyAConformantRunThatTellsOfItsGpusIsRecorded) {
+  const fs::path kept = folder.root / "recorded.json";
+  EXPECT_TRUE(ctest().succeeded());
+  const ChildResult without_gpus = report({"record", kept.native()});
+  EXPECT_EQ(without_gpus.code, 2);
+  EXPECT_NE(without_gpus.output.find("tells of no GPU"), std::string::npos) << without_gpus.output;
+  EXPECT_FALSE(ctest("fail:base.Work.First").succeeded());
+  EXPECT_EQ(report({"record", kept.native()}).code, 1);
+  EXPECT_FALSE(fs::exists(kept));
+}
+
 TEST_F(EndToEnd, AKilledCTestTakesItsTestsWithIt) {
   std::string output;
   pid_t suite = 0;
@@ -429,6 +500,9 @@ TEST_F(GateScript, WhatIsNotUnderstoodExitsWithTwoAndSaysWhy) {
       {{"--simulated=0"}, "number"},
       {{"--simulated=many"}, "number"},
       {{"--scenario", "x.json"}, "x.json"},
+      {{"--expect", "y.json"}, "y.json"},
+      {{"--record", (folder.root / "no folder" / "z.json").native()}, "z.json"},
+      {{"--record", folder.root.native()}, "cannot write the policy"},
   };
   for (const auto& [arguments, word] : cases) {
     const ChildResult result = gate(arguments);
