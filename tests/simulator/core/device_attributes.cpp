@@ -51,6 +51,7 @@ void fill_properties(const Gpu& gpu, cudaDeviceProp& properties) {
   properties.pciDomainID = static_cast<int>(gpu.pci_domain);
   properties.asyncEngineCount = 3;
   properties.unifiedAddressing = 1;
+  properties.managedMemory = gpu.managed_memory ? 1 : 0;
   properties.memoryBusWidth = gpu.memory_bus_bits;
   properties.l2CacheSize = static_cast<int>(gpu.l2_bytes);
   properties.streamPrioritiesSupported = 1;
@@ -120,6 +121,8 @@ std::optional<int> attribute_of(const Gpu& gpu, int attribute) {
       return gpu.minor;
     case cudaDevAttrEccEnabled:
       return properties.ECCEnabled;
+    case cudaDevAttrManagedMemory:
+      return properties.managedMemory;
     case cudaDevAttrPciBusId:
       return properties.pciBusID;
     case cudaDevAttrPciDeviceId:

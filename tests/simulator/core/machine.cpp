@@ -44,6 +44,7 @@ void read_gpu(const nlohmann::json& json, const std::string& place, Gpu& gpu) {
   object.read("memory_clock_khz", gpu.memory_clock_khz);
   object.read("memory_bus_bits", gpu.memory_bus_bits);
   object.read("ecc", gpu.ecc);
+  object.read("managed_memory", gpu.managed_memory);
   object.read("host_link_bytes_per_second", gpu.host_link_bytes_per_second);
   object.read("pcie_generation", gpu.pcie_generation);
   object.read("pcie_width", gpu.pcie_width);

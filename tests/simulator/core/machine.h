@@ -26,6 +26,7 @@ struct Gpu {
   int memory_clock_khz = 500'000;
   int memory_bus_bits = 64;
   bool ecc = true;
+  bool managed_memory = true;
   double host_link_bytes_per_second = 2e9;  ///< each direction
   int pcie_generation = 1, pcie_width = 8;  ///< that rate: 8 lanes of 250 MB/s
   double memory_efficiency = 0.9;  ///< share of the memory's peak that kernels and copies reach
