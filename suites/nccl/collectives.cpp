@@ -290,6 +290,9 @@ bool is_narrow_float(CollectiveType type) {
 }
 
 bool is_predictable(CollectiveType type, Reduction reduction, int ranks) {
+  if (ranks == 1 && (reduction == Reduction::avg || reduction == Reduction::premul_sum)) {
+    return false;
+  }
   return kernels::contributions_for(type, reduction, static_cast<unsigned>(ranks), 0).has_value();
 }
 

@@ -93,8 +93,9 @@ std::span<const Reduction> reductions();
 /// Whether a type is one of 8 bits with an exponent, which NCCL reduces since 2.24 on GPUs of
 /// compute capability 9.0 and later.
 bool is_narrow_float(CollectiveType type);
-/// Whether contributions exist for which the result is known: an average of very many ranks has
-/// none in a narrow integer.
+/// Whether a reduction has a result that can be relied on. An average of very many ranks has none
+/// in a narrow integer; and NCCL before 2.29.7 loses the last elements of averages and of sums of
+/// multiples over one rank, which is claimed apart from all else.
 bool is_predictable(CollectiveType type, Reduction reduction, int ranks);
 
 /// A value as text, by its type.

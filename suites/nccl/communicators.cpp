@@ -70,6 +70,9 @@ TEST_F(Collectives, SeveralInOneGroupAreExact) {
         {.collective = &kAllGather, .type = CollectiveType::bfloat16, .in_place = true},
         {.collective = &kReduceScatter, .type = CollectiveType::float64}};
     const std::size_t bytes = usual_bytes(devices);
+    if (!is_predictable(CollectiveType::float32, Reduction::premul_sum, ranks.count())) {
+      cases[2].reduction = Reduction::prod;
+    }
     for (Case& what : cases) {
       what.count = Participant::greatest_count(what, bytes, ranks.count());
     }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dlfcn.h>
@@ -190,6 +192,74 @@ TEST_F(Collectives, ProductsThatRoundHaveTheSameBitsEachTime) {
                    {"environment", nccl_environment()}}));
       verified(first.count, "elements");
     });
+  });
+}
+
+/// What a GPU's reductions over one rank came to.
+struct OneRankResults {
+  int cases = 0;
+  std::vector<Finding> wrong;
+  bool only_tails = true;  ///< all that is wrong are the last elements, fewer than NCCL has blocks
+};
+
+OneRankResults reduce_over_one_rank(Ranks& rank, std::size_t bytes) {
+  constexpr unsigned long long kMostBlocks = 32;
+  OneRankResults results;
+  for (const CollectiveType type : {CollectiveType::float32, CollectiveType::int64}) {
+    for (const Reduction reduction : {Reduction::avg, Reduction::premul_sum}) {
+      for (const bool in_place : {false, true}) {
+        Case what = rank.fresh({.type = type, .reduction = reduction, .in_place = in_place});
+        // One less than a multiple of 32.
+        for (const std::size_t most : {std::size_t{1024}, odd_count(what, bytes, 1)}) {
+          what.count = std::min(most, odd_count(what, bytes, 1)) / kMostBlocks * kMostBlocks - 1;
+          what = rank.fresh(what);
+          rank.prepare(what);
+          rank.launch(what);
+          rank.check(what);
+        }
+      }
+    }
+  }
+  rank.wait("reductions over one rank");
+  rank.for_each([&](Participant& one, int local) {
+    for (const Checked& checked : one.take()) {
+      ++results.cases;
+      verified(checked.elements, "elements");
+      for (Finding& finding : judge(checked, 0, 1, rank.rank_subject(local))) {
+        const bool tail = finding.kind == &wrong_element &&
+                          checked.faults.result.first() + kMostBlocks > checked.what.count;
+        results.only_tails = results.only_tails && tail;
+        results.wrong.push_back(std::move(finding));
+      }
+    }
+  });
+  return results;
+}
+
+// The last of all: where it fails, the communicators are set up anew for what comes after it.
+TEST_F(Collectives, OneRankReducesItsLastElementsToo) {
+  claim(
+      "An average and a sum of multiples over one rank is that of every element, the last ones "
+      "too",
+      "NCCL: ncclRedOp_t (ncclAvg), ncclRedOpCreatePreMulSum");
+  const CudaInventory& devices = require(Devices{1});
+  guarded({"communicator", "all GPUs"}, [&] {
+    int version = 0;
+    ensure(CONFORMANCE_CALL(ncclGetVersion(&version)));
+    Ranks& all = all_ranks(devices);
+    std::vector<int> colors(devices.size());
+    std::iota(colors.begin(), colors.end(), 0);
+    for (NcclClique& part : all.split(colors, colors)) {
+      Ranks rank(std::move(part), usual_bytes(devices));
+      const OneRankResults results = reduce_over_one_rank(rank, usual_bytes(devices));
+      if (results.wrong.empty()) continue;
+      Finding first = results.wrong.front();
+      if (results.only_tails) first.kind = &one_rank_tail_lost;
+      first.detail = fmt::format("{} of {} reductions over one rank are wrong: {}",
+                                 results.wrong.size(), results.cases, first.detail);
+      first.evidence.add("nccl_version", version);
+      fail(first);
+    }
   });
 }
 

@@ -26,7 +26,8 @@ Layer this_layer() {
                                        &nccl::nothing_offered,
                                        &nccl::not_repeatable,
                                        &nccl::wrong_status,
-                                       &nccl::slow};
+                                       &nccl::slow,
+                                       &nccl::one_rank_tail_lost};
   static constexpr std::array children{ChildTask{"be-a-rank", nccl::be_a_rank},
                                        ChildTask{"connect-all", nccl::connect_all}};
   return {"nccl", findings, children};
