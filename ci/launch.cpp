@@ -24,6 +24,8 @@
 #include <nlohmann/json.hpp>
 
 #include "ci/report/folder.h"
+#include "ci/report/journals.h"
+#include "ci/report/metrics.h"
 #include "ci/report/process.h"
 #include "ci/report/run.h"
 #include "fixtures/child.h"
@@ -166,6 +168,18 @@ void pass_on(std::string_view piece) {
   }
 }
 
+/// Tells CTest the figures of an entry, if it feeds a dashboard; otherwise they are in the way of a
+/// reader of the output.
+void tell_dashboard(const std::filesystem::path& suite_journal, const std::string& entry,
+                    const std::string& run) {
+  const std::optional<report::ProcessId> ctest = report::parent_ctest();
+  if (!ctest || !report::feeds_dashboard(*ctest)) return;
+  report::EntryRecord record;
+  std::vector<std::string> warnings;  // the report has them
+  report::read_suite_journal(report::read_file(suite_journal), entry, run, "", record, warnings);
+  pass_on(report::measurements(record));
+}
+
 struct Request {
   std::string entry;
   std::int64_t limit_seconds = 60;
@@ -209,6 +223,7 @@ int launch(const Request& request) {
   journal.start(request.command, std::chrono::seconds(request.limit_seconds));
   const ChildResult result = run_child(options);
   report::end_children();
+  tell_dashboard(suite_journal, request.entry, run.id);
 
   using End = ChildResult::End;
   switch (result.end) {

@@ -37,7 +37,7 @@ std::string entry_before(std::string_view file_name, std::string_view ending) {
 
 bool is_report_file(std::string_view name) {
   return name == "run.json" || name == "results.json" || name == "junit.xml" ||
-         name == "index.html";
+         name == "index.html" || name == "metrics.prom";
 }
 
 /// A file that a writer left behind when it was killed, such as "results.json.writing-123".

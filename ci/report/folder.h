@@ -24,6 +24,7 @@ struct Folder {
   std::filesystem::path run() const { return root / "run.json"; }
   std::filesystem::path results() const { return root / "results.json"; }
   std::filesystem::path junit() const { return root / "junit.xml"; }
+  std::filesystem::path metrics() const { return root / "metrics.prom"; }
   std::filesystem::path html() const { return root / "index.html"; }
 };
 

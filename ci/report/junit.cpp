@@ -1,19 +1,17 @@
 #include "ci/report/junit.h"
 
+#include <algorithm>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "ci/report/results.h"
 #include "ci/report/text.h"
 
 namespace conformance::report {
 namespace {
-
-std::string words(const Json& value) {
-  return value.is_string() ? value.get<std::string>()
-                           : value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 std::string property(std::string_view name, std::string_view value) {
   return fmt::format("<property name=\"{}\" value=\"{}\"/>\n", escape_xml(name), escape_xml(value));
@@ -23,32 +21,45 @@ std::string properties(const std::string& items) {
   return items.empty() ? "" : "<properties>\n" + items + "</properties>\n";
 }
 
-std::string figure_properties(const Json& figure) {
-  const std::string name = fmt::format("figure.{} [{}]", words(figure.at("name")),
-                                       words(figure.at("subject").at("name")));
-  const std::string unit = words(figure.at("unit"));
-  std::string items = property(name, fmt::format("{} {}", words(figure.at("value")), unit));
-  for (const auto& [bound, reason] : {std::pair{"limit", "source"}, std::pair{"floor", "reason"}}) {
-    if (figure.contains(bound)) {
-      items += property(fmt::format("{}.{}", name, bound),
-                        fmt::format("{} {} ({})", words(figure[bound].at("value")), unit,
-                                    words(figure[bound].at(reason))));
-    }
+/// A figure's value or bound with its unit; "no number" for what could not be measured.
+std::string quantity(const Json& value, const Json& figure) {
+  return value.is_null() ? "no number"
+                         : fmt::format("{} {}", words(value), words(figure.at("unit")));
+}
+
+std::string figure_name(const Json& figure) {
+  return fmt::format("{} [{}]", words(figure.at("name")), words(figure.at("subject").at("name")));
+}
+
+std::string figure_properties(const Json& test, const std::string& case_name) {
+  std::string items;
+  for (const Json& figure : test.at("figures")) {
+    items += property(fmt::format("figure.{}.{}", case_name, figure_name(figure)),
+                      quantity(figure.at("value"), figure));
   }
   return items;
 }
 
-std::string test_properties(const Json& test) {
-  std::string items;
+/// What the test proved, as its output: readers take properties of a whole suite only.
+std::string test_output(const Json& test) {
+  std::string text;
   if (const std::string claim = words(test.at("claim")); !claim.empty()) {
-    items += property("claim", claim);
-    items += property("source", words(test.at("source")));
+    text += fmt::format("claim: {}\nsource: {}\n", claim, words(test.at("source")));
   }
   for (const Json& verified : test.at("verified")) {
-    items += property("verified." + words(verified.at("what")), words(verified.at("count")));
+    text +=
+        fmt::format("verified: {} {}\n", words(verified.at("count")), words(verified.at("what")));
   }
-  for (const Json& figure : test.at("figures")) items += figure_properties(figure);
-  return properties(items);
+  for (const Json& figure : test.at("figures")) {
+    text += fmt::format("{}: {}\n", figure_name(figure), quantity(figure.at("value"), figure));
+    for (const auto& [bound, reason] :
+         {std::pair{"limit", "source"}, std::pair{"floor", "reason"}}) {
+      if (!figure.contains(bound)) continue;
+      text += fmt::format("  {}: {} ({})\n", bound, quantity(figure[bound].at("value"), figure),
+                          words(figure[bound].at(reason)));
+    }
+  }
+  return text.empty() ? "" : fmt::format("<system-out>{}</system-out>\n", escape_xml(text));
 }
 
 std::vector<const Json*> findings_of(const Json& results, const Json& test) {
@@ -113,8 +124,7 @@ struct Totals {
     }
   }
   std::string attributes() const {
-    return fmt::format("tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"", tests, failures,
-                       errors, skipped);
+    return fmt::format("tests=\"{}\" failures=\"{}\" errors=\"{}\"", tests, failures, errors);
   }
 };
 
@@ -130,7 +140,22 @@ std::string run_properties(const Json& results, const std::string& entry) {
       items += property("fact." + words(fact.at("name")), words(fact.at("value")));
     }
   }
-  return properties(items);
+  return items;
+}
+
+/// Seconds as the readers' pattern has them: never negative, whatever a journal says.
+std::string seconds_of(const Json& test_or_entry) {
+  return fmt::format("{:.6f}", std::max(0.0, test_or_entry.at("seconds").get<double>()));
+}
+
+/// When an entry began, if that is known.
+std::string timestamp(const Json& entry) {
+  if (!entry.contains("started") || entry["started"].is_null()) return "";
+  std::string time = utc(entry["started"].get<double>());  // "2026-01-31 12:00:00 UTC"
+  if (time.size() < 19) return "";
+  time.resize(19);
+  time[10] = 'T';
+  return fmt::format(" timestamp=\"{}\"", time);
 }
 
 /// A run that verified nothing has no test that says so, but a reader of JUnit must see it.
@@ -139,7 +164,7 @@ std::string run_suite(const Json& results, const std::string& prefix) {
   for (const Json& finding : results.at("findings")) {
     if (!finding.at("test").is_null()) continue;
     cases += fmt::format(
-        "<testcase classname=\"{0}run\" name=\"VerifiesSomething\" time=\"0\">\n"
+        "<testcase classname=\"{0}run\" name=\"VerifiesSomething\" time=\"0.0\">\n"
         "<error type=\"{1}\" message=\"{2}\">{3}</error>\n</testcase>\n",
         prefix, escape_xml(words(finding.at("code"))), escape_xml(words(finding.at("cause"))),
         escape_xml(describe(finding)));
@@ -147,7 +172,7 @@ std::string run_suite(const Json& results, const std::string& prefix) {
   return cases.empty() ? ""
                        : fmt::format(
                              "<testsuite name=\"{}run\" tests=\"1\" failures=\"0\" "
-                             "errors=\"1\" skipped=\"0\" time=\"0\">\n{}</testsuite>\n",
+                             "errors=\"1\" skipped=\"0\" time=\"0.0\">\n{}</testsuite>\n",
                              prefix, cases);
 }
 
@@ -164,23 +189,25 @@ std::string junit(const Json& results) {
     const std::string name = words(entry.at("name"));
     Totals totals;
     std::string cases;
+    std::string figures;
     for (const Json& test : results.at("tests")) {
       if (test.at("entry") != name) continue;
       totals.add(test);
       all.add(test);
-      const std::string full = words(test.at("name"));
+      std::string case_name = words(test.at("name"));
+      if (case_name.starts_with(name + ".")) case_name.erase(0, name.size() + 1);
+      figures += figure_properties(test, case_name);
       cases += fmt::format(
-          "<testcase classname=\"{}{}\" name=\"{}\" time=\"{:.6f}\">\n{}{}"
+          "<testcase classname=\"{}{}\" name=\"{}\" time=\"{}\">\n{}{}"
           "</testcase>\n",
-          prefix, escape_xml(name),
-          escape_xml(full.starts_with(name + ".") ? full.substr(name.size() + 1) : full),
-          test.at("seconds").get<double>(), test_properties(test), outcome_element(results, test));
+          prefix, escape_xml(name), escape_xml(case_name), seconds_of(test),
+          outcome_element(results, test), test_output(test));
     }
-    const double seconds = entry.at("seconds").get<double>();
-    all_seconds += seconds;
-    suites += fmt::format("<testsuite name=\"{}{}\" {} time=\"{:.6f}\">\n{}{}</testsuite>\n",
-                          prefix, escape_xml(name), totals.attributes(), seconds,
-                          run_properties(results, name), cases);
+    all_seconds += std::max(0.0, entry.at("seconds").get<double>());
+    suites +=
+        fmt::format("<testsuite name=\"{}{}\" {} skipped=\"{}\"{} time=\"{}\">\n{}{}</testsuite>\n",
+                    prefix, escape_xml(name), totals.attributes(), totals.skipped, timestamp(entry),
+                    seconds_of(entry), properties(run_properties(results, name) + figures), cases);
   }
   return fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"

@@ -25,6 +25,7 @@
 #include "ci/report/html.h"
 #include "ci/report/junit.h"
 #include "ci/report/merge.h"
+#include "ci/report/metrics.h"
 #include "ci/report/policy.h"
 #include "ci/report/results.h"
 #include "ci/report/table.h"
@@ -130,6 +131,20 @@ int compare_runs(const std::string& before, const std::string& after, const std:
   return comparison.has(Effect::worse) ? kExitFailed : kExitPassed;
 }
 
+/// Writes the reports of `judged` and shows the table; the exit code of its verdict.
+int write_files(const Json& judged, const Folder& folder, const std::string& mode) {
+  // Through text once, so that what the files say is what a reader of results.json gets.
+  const std::string text = judged.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  const Json results = Json::parse(text);
+  write_file(folder.junit(), junit(results));
+  write_file(folder.html(), html(results));
+  write_file(folder.metrics(), metrics(results));
+  // Last, because it is what says that the run is complete.
+  write_file(folder.results(), text);
+  show(results, folder, mode);
+  return results.at("verdict") == "conformant" ? kExitPassed : kExitFailed;
+}
+
 int write_reports(const Folder& folder, const std::string& manifests, const std::string& mode) {
   Records records;
   records.run = load_run(folder);
@@ -137,19 +152,11 @@ int write_reports(const Folder& folder, const std::string& manifests, const std:
   records.manifests = load_manifests(manifests, records.warnings);
   records.entries = read_journals(folder, records.run.id, records.warnings);
   records.now = unix_time();
-  // Through text once, so that what the files say is what a reader of results.json gets.
   Json judged = judge(records);
   if (const std::optional<Policy> policy = expected_policy(records.run.simulated)) {
     judged = enforce(*policy, std::move(judged));
   }
-  const std::string text = judged.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
-  const Json results = Json::parse(text);
-  write_file(folder.junit(), junit(results));
-  write_file(folder.html(), html(results));
-  // Last, because it is what says that the run is complete.
-  write_file(folder.results(), text);
-  show(results, folder, mode);
-  return results.at("verdict") == "conformant" ? kExitPassed : kExitFailed;
+  return write_files(judged, folder, mode);
 }
 
 /// One report of a job from those of its nodes.
@@ -161,16 +168,9 @@ int merge_reports(const Folder& folder, const std::vector<std::string>& node_fol
   for (const std::string& node : node_folders) nodes.push_back(read_node(node));
   std::optional<std::vector<RankReport>> ranks;
   if (!rank_folder.empty()) ranks = read_ranks(rank_folder, warnings);
-  const std::string text =
-      merge(nodes, ranks, warnings).dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
-  const Json results = Json::parse(text);
   std::error_code error;
   std::filesystem::create_directories(folder.root, error);  // write_file says if that failed
-  write_file(folder.junit(), junit(results));
-  write_file(folder.html(), html(results));
-  write_file(folder.results(), text);
-  show(results, folder, "always");
-  return results.at("verdict") == "conformant" ? kExitPassed : kExitFailed;
+  return write_files(merge(nodes, ranks, warnings), folder, "always");
 }
 
 int run(int argc, char** argv) {
@@ -185,7 +185,8 @@ int run(int argc, char** argv) {
                  "The report's folder (default: $CONFORMANCE_REPORT_DIR, else the build's)");
   CLI::App* begin = app.add_subcommand("begin", "Start a run: forget the last one");
   begin->add_flag("--select-nothing", select_nothing, "No entry was asked for");
-  CLI::App* write = app.add_subcommand("write", "Write results.json, junit.xml and index.html");
+  CLI::App* write =
+      app.add_subcommand("write", "Write results.json, junit.xml, index.html and metrics.prom");
   write->add_option("--manifests", manifests, "Folder of the build's lists of tests");
   write->add_option("--table", mode, "Print the table: auto, always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}));

@@ -44,11 +44,11 @@ border-radius:.4rem;padding:.5rem 1rem;margin:.75rem 0}
 .slow{color:var(--warn)}.skipped,.blocked,.not-selected{color:var(--soft)}
 code{font:.9em ui-monospace,monospace}
 pre{font:.85rem/1.4 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:.25rem 0}
-dl{display:grid;grid-template-columns:minmax(6rem,max-content) 1fr;gap:.15rem 1rem;margin:.4rem 0}
-dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;min-width:0}
+dl{display:grid;grid-template-columns:fit-content(40%) 1fr;gap:.15rem 1rem;margin:.4rem 0}
+dt{color:var(--soft)}dd{margin:0}dt,dd{overflow-wrap:anywhere;min-width:0}
 details{margin:.4rem 0}summary{cursor:pointer;padding:.2rem 0}
 details>details,details>.scroll,details>p{margin-left:1rem}
-.scroll{overflow-x:auto;margin:.5rem 0}
+.scroll{position:relative;overflow-x:auto;margin:.5rem 0}
 table{border-collapse:collapse;font-size:.9rem}
 caption{text-align:left;color:var(--soft);padding:.25rem 0}
 td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid var(--line)}

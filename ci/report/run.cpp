@@ -84,6 +84,11 @@ constexpr std::array<std::string_view, 15> kNotListable{
     "--dashboard", "-T",          "--test-model",  "--test-action",        "-F", "--build-and-test",
     "-A",          "--add-notes", "--submit-index"};
 
+/// Modes in which CTest writes what a dashboard takes.
+constexpr std::array<std::string_view, 10> kDashboard{
+    "-S", "-SP", "--script",    "--script-new-process", "-D",
+    "-M", "-T",  "--dashboard", "--test-model",         "--test-action"};
+
 std::optional<std::vector<std::string>> listing_arguments(const std::vector<std::string>& given) {
   std::vector<std::string> kept;
   for (std::size_t i = 1; i < given.size(); ++i) {
@@ -339,6 +344,12 @@ Run load_run(const Folder& folder) {
   } catch (const Json::exception& error) {
     throw CannotRun(fmt::format("{} is damaged: {}", folder.run().native(), error.what()));
   }
+}
+
+bool feeds_dashboard(const ProcessId& ctest) {
+  return std::ranges::any_of(arguments_of(ctest.pid), [](const std::string& argument) {
+    return std::ranges::find(kDashboard, argument) != kDashboard.end();
+  });
 }
 
 void ensure_same_ctest(const Run& run) {

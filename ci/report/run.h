@@ -34,6 +34,9 @@ Run begin_run(const Folder& folder, const std::filesystem::path& source, bool se
 /// Reads run.json; throws CannotRun.
 Run load_run(const Folder& folder);
 
+/// Whether a CTest was started to feed a dashboard, such as CDash.
+bool feeds_dashboard(const ProcessId& ctest);
+
 /// Throws CannotRun if this program is part of another CTest than the one that began the run: its
 /// records would be mixed with those of somebody else.
 void ensure_same_ctest(const Run& run);

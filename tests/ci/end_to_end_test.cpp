@@ -92,10 +92,29 @@ class EndToEnd : public testing::Test {
     const Json first = results()["first_finding"];
     return first.is_null() ? "" : first["code"].get<std::string>();
   }
-  void expect_wellformed_junit() const {
-    const ChildResult lint =
-        run_child(with_environment({"xmllint", "--noout", folder.junit().native()}));
+  void expect_valid_junit() const {
+    const ChildResult lint = run_child(with_environment(
+        {"xmllint", "--noout", "--schema", fs::path(SOURCE_DIR) / "tests" / "ci" / "junit.xsd",
+         folder.junit().native()}));
     EXPECT_TRUE(lint.succeeded()) << lint.describe() << lint.output;
+  }
+
+  /// A Python that can check the files, if there is one: the first that is found may be another
+  /// than the one that the distribution's packages are for.
+  std::string python() const {
+    for (const char* candidate : {"python3", "/usr/bin/python3"}) {
+      if (run_child(with_environment({candidate, "-c", "import jsonschema"})).succeeded()) {
+        return candidate;
+      }
+    }
+    return "";
+  }
+  void expect_valid_for_others() const {
+    const ChildResult check = run_child(with_environment(
+        {python(), fs::path(SOURCE_DIR) / "tests" / "ci" / "check_outputs.py", folder.root.native(),
+         "--schema", fs::path(SOURCE_DIR) / "ci" / "report" / "results.schema.json"}));
+    EXPECT_TRUE(check.succeeded()) << check.describe() << check.output;
+    fmt::print("{}", check.output);  // what was not here
   }
 
   const support::ScratchFolder scratch{testing::TempDir() + "/report with 'odd' names; $x ü"};
@@ -110,9 +129,43 @@ TEST_F(EndToEnd, AHealthyRunIsConformantAndTheTableReachesTheReader) {
   EXPECT_EQ(results()["run"]["selection"], "ctest");
   EXPECT_TRUE(results()["warnings"].empty()) << results()["warnings"];
   EXPECT_TRUE(fs::exists(folder.html()));
-  expect_wellformed_junit();
+  EXPECT_NE(read_file(folder.metrics()).find("\nconformance_conformant 1\n"), std::string::npos);
+  expect_valid_junit();
   EXPECT_NE(run.output.find("CUDA conformance: CONFORMANT (8 passed)"), std::string::npos)
       << run.output;
+}
+
+TEST_F(EndToEnd, ReadersThatOthersWroteTakeTheReports) {
+  if (python().empty()) GTEST_SKIP() << "there is no Python with jsonschema";
+  EXPECT_FALSE(ctest("fail:base.Work.Second").succeeded());
+  expect_valid_for_others();
+  EXPECT_FALSE(ctest("crash:base.Gate.Passes").succeeded());
+  expect_valid_for_others();
+  EXPECT_FALSE(ctest("slow:base.Linger.Passes", {"-R", "base.Linger"}).succeeded());
+  expect_valid_for_others();
+  EXPECT_FALSE(ctest("", {"-R", "^report"}).succeeded());
+  expect_valid_for_others();
+}
+
+TEST_F(EndToEnd, ADashboardGetsTheFiguresAndAReaderOfTheOutputDoesNot) {
+  const ChildResult plain = ctest("", {"-V", "-R", "base.Work"});
+  EXPECT_EQ(plain.output.find("<CTestMeasurement"), std::string::npos) << plain.output;
+  // In a folder of its own: what a dashboard's run leaves behind changes what --rerun-failed means.
+  const fs::path dashboard = scratch.path() / "dashboard";
+  fs::create_directory(dashboard);
+  write_file(dashboard / "CTestTestfile.cmake", fmt::format("subdirs([=[{}]=])\n", DUMMY_BUILD));
+  const ChildResult run = run_child(with_environment(
+      {CTEST_PROGRAM, "--test-dir", dashboard.native(), "-T", "Test", "-R", "base.Work"}));
+  std::string tag = read_file(dashboard / "Testing" / "TAG");
+  tag.resize(tag.find('\n'));
+  const std::string submitted = read_file(dashboard / "Testing" / tag / "Test.xml");
+  for (const char* test : {"First", "Second", "Third"}) {
+    const std::size_t named = submitted.find(fmt::format(
+        "<NamedMeasurement type=\"numeric/double\" name=\"{} speed [GPU 0], GB/s\">", test));
+    ASSERT_NE(named, std::string::npos) << submitted << run.output;
+    EXPECT_NE(submitted.substr(named, 200).find("<Value>10</Value>"), std::string::npos);
+  }
+  EXPECT_EQ(submitted.find("CTestMeasurement"), std::string::npos) << submitted;
 }
 
 TEST_F(EndToEnd, ARegularFileAsOutputIsNotWrittenOver) {
@@ -133,7 +186,7 @@ TEST_F(EndToEnd, AFailureIsNamedWithItsFinding) {
   EXPECT_EQ(outcome("base.Work.Third"), "passed");
   EXPECT_EQ(outcome("upper.Work.Passes"), "passed");
   EXPECT_EQ(first_code(), "dummy.broken");
-  expect_wellformed_junit();
+  expect_valid_junit();
 }
 
 TEST_F(EndToEnd, AFailedGateBlocksWhatStandsOnIt) {
@@ -152,7 +205,7 @@ TEST_F(EndToEnd, ACrashIsNamedAndBlocksTheRestOfItsEntry) {
   EXPECT_EQ(outcome("base.Work.Third"), "blocked");
   EXPECT_EQ(first_code(), "suite.crashed");
   EXPECT_EQ(results()["first_finding"]["evidence"]["signal"], SIGSEGV);
-  expect_wellformed_junit();
+  expect_valid_junit();
 }
 
 TEST_F(EndToEnd, AnExitInTheMiddleOfATestIsACrashEvenWithCodeZero) {
@@ -268,7 +321,7 @@ TEST_F(EndToEnd, OnlyTheFailedOnesAreRunAgain) {
 TEST_F(EndToEnd, OnlyTheReportSelectedIsNotConformant) {
   EXPECT_FALSE(ctest("", {"-R", "^report"}).succeeded());
   EXPECT_EQ(first_code(), "suite.run-verified-nothing");
-  expect_wellformed_junit();
+  expect_valid_junit();
 }
 
 class WithPolicy : public EndToEnd {
@@ -308,7 +361,7 @@ TEST_F(WithPolicy, ASkipThatItDoesNotAllowFailsTheRun) {
   EXPECT_EQ(first_code(), "gate.skip-not-allowed");
   EXPECT_NE(run.output.find("gate.skip-not-allowed"), std::string::npos) << run.output;
   EXPECT_NE(read_file(folder.junit()).find("gate.skip-not-allowed"), std::string::npos);
-  expect_wellformed_junit();
+  expect_valid_junit();
 }
 
 TEST_F(WithPolicy, ATestThatWasNotRunFailsTheRun) {

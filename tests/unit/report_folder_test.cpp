@@ -31,8 +31,8 @@ TEST_F(ReportFolder, PreparingRemovesWhatARunWritesAndNothingElse) {
   prepare(folder);
   const fs::path journals = folder.journals();
   for (const char* own : {"memory.Gate.jsonl", "memory.Gate.launch.jsonl"}) touch(journals / own);
-  for (const char* own :
-       {"run.json", "results.json", "junit.xml", "index.html", "results.json.writing-12"}) {
+  for (const char* own : {"run.json", "results.json", "junit.xml", "index.html", "metrics.prom",
+                          "results.json.writing-12"}) {
     touch(folder.root / own);
   }
   for (const char* foreign : {"notes.txt", "jsonl", ".jsonl", "a b.c.jsonl", "x.jsonl.bak"}) {
@@ -49,8 +49,8 @@ TEST_F(ReportFolder, PreparingRemovesWhatARunWritesAndNothingElse) {
   for (const char* own : {"memory.Gate.jsonl", "memory.Gate.launch.jsonl", "peer.Gate.jsonl"}) {
     EXPECT_FALSE(fs::exists(fs::symlink_status(journals / own))) << own;
   }
-  for (const char* own :
-       {"run.json", "results.json", "junit.xml", "index.html", "results.json.writing-12"}) {
+  for (const char* own : {"run.json", "results.json", "junit.xml", "index.html", "metrics.prom",
+                          "results.json.writing-12"}) {
     EXPECT_FALSE(fs::exists(folder.root / own)) << own;
   }
   for (const char* foreign :

@@ -8,6 +8,7 @@
 
 #include "ci/report/html.h"
 #include "ci/report/junit.h"
+#include "ci/report/metrics.h"
 #include "ci/report/results.h"
 #include "ci/report/table.h"
 #include "ci/report/text.h"
@@ -532,12 +533,16 @@ TEST_F(ReportResults, HostileTextLeavesEveryReportWellFormed) {
       std::filesystem::path(testing::TempDir()) / fmt::format("junit-{}.xml", ::getpid());
   write_file(path, junit(results));
   ChildOptions options;
-  options.argv = {"xmllint", "--noout", path.native()};
+  options.argv = {"xmllint", "--noout", "--schema", JUNIT_SCHEMA, path.native()};
   const ChildResult lint = run_child(options);
   EXPECT_TRUE(lint.succeeded()) << lint.describe() << lint.error;
   std::filesystem::remove(path);
 
   EXPECT_EQ(html(results).find("<script>"), std::string::npos);
+  for (const char control : {'\x1b', '\r', '\0'}) {
+    EXPECT_EQ(metrics(results).find(control), std::string::npos);
+    EXPECT_EQ(measurements(records.entries["memory.Copy"]).find(control), std::string::npos);
+  }
   const std::string shown = table(results, kHostile, false);
   EXPECT_EQ(shown.find('\x1b'), std::string::npos);
   EXPECT_EQ(shown.find('\r'), std::string::npos);

@@ -1,9 +1,16 @@
+#include <cmath>
+#include <map>
+#include <set>
+#include <sstream>
+#include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
 #include "ci/report/charts.h"
 #include "ci/report/html.h"
+#include "ci/report/metrics.h"
 #include "ci/report/page.h"
 
 namespace conformance::report {
@@ -187,6 +194,99 @@ TEST(ReportHtml, SizesHaveBinaryUnits) {
 TEST(ReportHtml, NamesBreakWhereAWordBegins) {
   EXPECT_EQ(breakable("peer.Speed.CopiesAreFast<b>"),
             "peer.<wbr>Speed.<wbr>Copies<wbr>Are<wbr>Fast&lt;b&gt;");
+}
+
+/// The samples of an exposition by name and labels, read as strictly as Prometheus' own parser:
+/// throws for what is not of the text format, for a sample outside its family and for a second one
+/// with the same labels.
+std::map<std::string, double> read_exposition(const std::string& text) {
+  std::map<std::string, double> samples;
+  std::set<std::string> families;
+  std::string family;
+  const auto refuse_unless = [](bool holds, const std::string& line) {
+    if (!holds) throw std::invalid_argument(line);
+  };
+  refuse_unless(text.ends_with('\n'), "no line feed at the end");
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string hash, keyword, name;
+    if (line.starts_with('#')) {
+      words >> hash >> keyword >> name;
+      refuse_unless(keyword == "HELP" || (keyword == "TYPE" && name == family), line);
+      if (keyword == "HELP") refuse_unless(families.insert(name).second, line);
+      family = name;
+      continue;
+    }
+    const std::string metric = line.substr(0, line.find_first_of("{ "));
+    refuse_unless(metric == family, line);
+    std::size_t at = metric.size();
+    std::set<std::string> labels;
+    if (line[at] == '{') {
+      do {
+        const std::size_t equals = line.find('=', ++at);
+        refuse_unless(equals != line.npos && line.at(equals + 1) == '"', line);
+        const std::string label = line.substr(at, equals - at);
+        refuse_unless(!label.empty() &&
+                          label.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == label.npos &&
+                          labels.insert(label).second,
+                      line);
+        at = equals + 2;
+        while (line.at(at) != '"') {
+          if (line[at] == '\\')
+            refuse_unless(std::string_view("\\\"n").find(line.at(++at)) != std::string_view::npos,
+                          line);
+          ++at;
+        }
+        ++at;
+      } while (line.at(at) == ',');
+      refuse_unless(line[at++] == '}', line);
+    }
+    refuse_unless(line.at(at) == ' ', line);
+    std::size_t read = 0;
+    const std::string value = line.substr(at + 1);
+    const double number = std::stod(value, &read);
+    refuse_unless(read == value.size(), line);
+    refuse_unless(samples.emplace(line.substr(0, at), number).second, line);
+  }
+  return samples;
+}
+
+TEST(ReportMetrics, TheyAreValidAndHoldVerdictCountsAndFigures) {
+  const std::string odd = "a\\b\"c\nd{}=,é\xff";
+  Json figures = Json::array({figure("speed", "device", "GPU 0", 5.5),
+                              figure("speed", "device", "GPU 1", nullptr),
+                              figure("speed", "device", "GPU 0", 6.5)});
+  figures.push_back(figure(odd, odd, odd, 1e-300));
+  const auto samples = read_exposition(metrics(results_with(figures)));
+  EXPECT_EQ(samples.at("conformance_conformant"), 1);
+  EXPECT_EQ(samples.at("conformance_run_started_timestamp_seconds"), 100);
+  EXPECT_EQ(samples.at("conformance_tests{layer=\"peer\",outcome=\"passed\"}"), 1);
+  const auto figure_of = [&](const std::string& name, const std::string& subject) {
+    return samples.at(name + "{name=\"speed\",unit=\"GB/s\",kind=\"device\",subject=\"" + subject +
+                      "\",test=\"peer.Speed.Copies\"}");
+  };
+  EXPECT_EQ(figure_of("conformance_figure", "GPU 0"), 6.5) << "the last of two counts";
+  EXPECT_TRUE(std::isnan(figure_of("conformance_figure", "GPU 1")));
+  EXPECT_EQ(figure_of("conformance_figure_floor", "GPU 1"), 100);
+}
+
+TEST(ReportMetrics, ThoseOfSimulatedGpusSaySoInEachSample) {
+  Json results = results_with(Json::array({figure("speed", "device", "GPU 0", 5.5)}));
+  results["simulated"] = true;
+  for (const auto& [name, value] : read_exposition(metrics(results))) {
+    EXPECT_TRUE(holds(name, "simulated=\"true\"")) << name;
+  }
+}
+
+TEST(ReportMetrics, MeasurementsAreNamedWithoutWhatIsThisHostsOwn) {
+  EntryRecord record;
+  record.tests.emplace_back().name = "peer.Speed.Copies";
+  record.tests[0].figures = Json::array({figure("a<b", "device", "GPU 0 (GPU-1b2c)", 5.5),
+                                         figure("none", "device", "GPU 0", nullptr)});
+  EXPECT_EQ(measurements(record),
+            "<CTestMeasurement type=\"numeric/double\" name=\"Copies a&lt;b [GPU 0], GB/s\">5.5"
+            "</CTestMeasurement>\n");
 }
 
 }  // namespace
