@@ -26,6 +26,10 @@ constexpr double kMostSamples = 5;
 constexpr double kSampledSeconds = 0.15;
 /// Before the first sample; the checks of the first two results have the GPU's clocks up by then.
 constexpr unsigned kWarmUps = 3;
+/// Products of this side and more are judged, and the largest that there are: shorter ones depend
+/// more on what came before them. At one of two sizes the GPUs that a slow one is compared with may
+/// be held down by their power caps, seldom at both.
+constexpr unsigned kJudgedSide = 8192;
 
 /// Of one type on one GPU.
 struct Measured {
@@ -79,8 +83,7 @@ void record_device(const Precision& precision, const CudaDevice& device, const C
                   .subject = device.subject(),
                   .samples = {100 * own.verification.at(wanted)},
                   .formula = "time of a result's checksums / time of its product"});
-    // The largest alone is judged: shorter ones depend more on what came before them.
-    if (wanted != largest) {
+    if (wanted != largest && wanted < kJudgedSide) {
       record(figure);
       continue;
     }
