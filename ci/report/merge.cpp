@@ -28,11 +28,10 @@ constexpr std::array<std::string_view, 11> kAlike{
     "toolkit.nccl",   "toolkit.cublas",      "runtime.version",           "runtime.device-count",
     "cublas.version", "nccl.version",        "nccl.environment"};
 
-bool is_time(std::string_view unit) {
-  static constexpr std::array<std::string_view, 5> kTimes{"s", "ms", "us", "µs", "ns"};
-  return std::ranges::find(kTimes, unit) != kTimes.end();
+/// Rates and times; a share says too little without what it is of.
+bool is_compared(std::string_view unit) {
+  return unit != "%" && kind_of_unit(unit).better != Better::neither;
 }
-bool is_rate(std::string_view unit) { return unit.ends_with("/s"); }
 
 /// Names and values that must be the same on all nodes.
 std::map<std::string, std::string> properties(const Json& results) {
@@ -62,7 +61,7 @@ std::map<FigureKey, double> figures(const Json& results) {
     for (const Json& figure : test.at("figures")) {
       if (!figure.at("value").is_number()) continue;
       const FigureKey key{test.at("name"), figure.at("name"), figure.at("unit")};
-      if (is_time(key.unit) || is_rate(key.unit)) values[key].push_back(figure.at("value"));
+      if (is_compared(key.unit)) values[key].push_back(figure.at("value"));
     }
   }
   std::map<FigureKey, double> medians;
@@ -307,7 +306,7 @@ class Merger {
       std::vector<double> values;
       for (const auto& [node, value] : of_nodes) values.push_back(value);
       const double middle = median(values);
-      for (const std::size_t at : outliers(values, is_time(key.unit))) {
+      for (const std::size_t at : outliers(values, kind_of_unit(key.unit))) {
         const auto& [node, value] = of_nodes[at];
         last_.push_back(finding(
             outlier, fast, node,
@@ -417,15 +416,13 @@ std::vector<RankReport> read_ranks(const fs::path& folder, std::vector<std::stri
   return ranks;
 }
 
-std::vector<std::size_t> outliers(std::span<const double> values, bool time) {
+std::vector<std::size_t> outliers(std::span<const double> values, const FigureKind& kind) {
   std::vector<std::size_t> found;
   if (values.size() < kFewestNodes) return found;
-  const double middle = median({values.begin(), values.end()});
-  const double allowed =
-      std::max(kOutlierDeviations * spread(values),
-               (time ? kOutlierShareOfTime : kOutlierShareOfRate) * std::abs(middle));
+  const double middle = median(values);
+  const double allowed = std::max(kOutlierSpreads * spread(values), kind.noise * std::abs(middle));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const double worse = time ? values[i] - middle : middle - values[i];
+    const double worse = kind.better == Better::less ? values[i] - middle : middle - values[i];
     if (worse > allowed) found.push_back(i);
   }
   return found;

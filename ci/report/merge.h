@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ci/report/journals.h"
+#include "ci/report/statistics.h"
 
 namespace conformance::report {
 
@@ -30,20 +31,15 @@ NodeReport read_node(const std::filesystem::path& folder);
 std::vector<RankReport> read_ranks(const std::filesystem::path& folder,
                                    std::vector<std::string>& warnings);
 
-/// How far a node's figure may be off the median of all nodes' to its disadvantage: this many times
-/// the median absolute deviation (scaled by 1.4826, by which it is the standard deviation of a
-/// normal distribution) …
-inline constexpr double kOutlierDeviations = 3.5;
-/// … and this share of the median, which a few nodes that happen to agree closely do not undercut:
-/// of rates, and of times, which vary more.
-inline constexpr double kOutlierShareOfRate = 0.1;
-inline constexpr double kOutlierShareOfTime = 0.5;
+/// How far a node's figure may be off the median of all nodes' to its disadvantage: so many times
+/// their spread(), and the noise of healthy runs (FigureKind), which a few nodes that happen to
+/// agree closely do not undercut.
+inline constexpr double kOutlierSpreads = 3.5;
 /// With fewer nodes there is no telling which one is off.
 inline constexpr std::size_t kFewestNodes = 3;
 
-/// Which of the values are outliers to the worse side: the smaller one, or if `time` the greater
-/// one. None of fewer than kFewestNodes.
-std::vector<std::size_t> outliers(std::span<const double> values, bool time);
+/// Which of the values are outliers to the worse side; none of fewer than kFewestNodes.
+std::vector<std::size_t> outliers(std::span<const double> values, const FigureKind& kind);
 
 /// The reports of a job's nodes as one, in the form of results.json: an entry for each node with
 /// all its tests, one for the ranks that all nodes had together, and "job", whose tests say whether

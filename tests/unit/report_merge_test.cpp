@@ -125,7 +125,9 @@ TEST(Merge, RanksThatWereAskedForMustBeThere) {
 
 TEST(Outliers, AreFarFromTheMedianOnTheWorseSide) {
   using Places = std::vector<std::size_t>;
-  const auto of = [](std::vector<double> values, bool time) { return outliers(values, time); };
+  const auto of = [](std::vector<double> values, bool time) {
+    return outliers(values, kind_of_unit(time ? "us" : "GB/s"));
+  };
   EXPECT_EQ(of({100, 100, 89}, false), Places{2});
   EXPECT_EQ(of({100, 100, 91}, false), Places{}) << "a share that varies on healthy nodes";
   EXPECT_EQ(of({100, 80, 60}, false), Places{}) << "all nodes differ";
