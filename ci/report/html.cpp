@@ -25,6 +25,8 @@ namespace {
 
 /// A machine with more GPUs than this gets lists instead of matrices.
 constexpr std::size_t kMatrixGpus = 32;
+/// In percent: smaller differences are drawn as small as they are.
+constexpr double kLeastSpread = 1;
 /// The figure whose matrix stands open.
 constexpr std::string_view kMainPairFigure = "peer-copy-write-bandwidth";
 
@@ -433,8 +435,9 @@ std::string overview_row(const FigureGroup& group) {
                                          100 * middle / *limit)
                            : "",
                      below ? " <b class=\"failed\">▼ one is below its floor</b>" : "");
-  row += fmt::format("<td class=\"chart\">{}</td></tr>\n",
-                     values.size() < 2 ? "" : dots(values, greatest_deviation(values)));
+  row += fmt::format(
+      "<td class=\"chart\">{}</td></tr>\n",
+      values.size() < 2 ? "" : dots(values, std::max(kLeastSpread, greatest_deviation(values))));
   return row;
 }
 
@@ -501,55 +504,92 @@ std::string matrix(const FigureGroup& group) {
 
 // --- curves
 
-/// A name that ends in a size, such as "all-reduce-bus-bandwidth-64KiB".
-struct SizedName {
-  std::string name;
+/// A text that ends in a size, such as "bus-bandwidth-64KiB" or "communicator of 8 GPUs, 64 MiB".
+struct SizedText {
+  std::string text;  ///< without the size
   double size = 0;
 };
 
-std::optional<SizedName> sized_name(std::string_view name) {
-  for (const auto& [ending, factor] : std::initializer_list<std::pair<std::string_view, double>>{
+std::optional<SizedText> sized(std::string_view text, std::string_view separator) {
+  for (const auto& [unit, factor] : std::initializer_list<std::pair<std::string_view, double>>{
            {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"B", 1}}) {
-    if (!name.ends_with(ending)) continue;
-    const std::string_view rest = name.substr(0, name.size() - ending.size());
-    const std::size_t dash = rest.rfind('-');
-    if (dash == rest.npos || dash + 1 == rest.size()) return std::nullopt;
+    if (!text.ends_with(unit)) continue;
+    std::string_view rest = text.substr(0, text.size() - unit.size());
+    if (rest.ends_with(' ')) rest.remove_suffix(1);
+    const std::size_t at = rest.rfind(separator);
+    if (at == rest.npos) return std::nullopt;
+    const std::string_view digits = rest.substr(at + separator.size());
     unsigned number = 0;
-    const auto [end, error] =
-        std::from_chars(rest.data() + dash + 1, rest.data() + rest.size(), number);
-    if (error != std::errc() || end != rest.data() + rest.size() || number == 0) {
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (error != std::errc() || end != digits.data() + digits.size() || number == 0) {
       return std::nullopt;
     }
-    return SizedName{std::string(rest.substr(0, dash)), number * factor};
+    return SizedText{std::string(rest.substr(0, at)), number * factor};
   }
   return std::nullopt;
 }
 
 /// A figure over the size: the points of one subject.
 struct Series {
-  std::string name, unit;
-  std::string subject;
-  std::map<double, const ShownFigure*> points;
+  std::string name, unit, subject;
+  std::map<double, ShownFigure> points;
 };
 
-std::vector<Series> series_of(const std::vector<FigureGroup>& groups) {
+/// "8: 12.5 us, 16: 12.6 us", a fact that holds the times of many sizes, as bytes over time.
+Series series_of_times(const std::string& name, std::string_view text) {
+  Series series{name + ": bytes / time", "GB/s", "", {}};
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto skip = [&](std::string_view word) {
+    const bool there = std::string_view(at, static_cast<std::size_t>(end - at)).starts_with(word);
+    at += there ? word.size() : 0;
+    return there;
+  };
+  do {
+    double bytes = 0;
+    double microseconds = 0;
+    const auto read = [&](double& number) {
+      const auto [next, error] = std::from_chars(at, end, number);
+      at = next;
+      return error == std::errc() && number > 0 && std::isfinite(number);
+    };
+    if (!read(bytes) || !skip(": ") || !read(microseconds) || !skip(" us")) return {};
+    series.points[bytes].value = bytes / microseconds * 1e-3;
+  } while (skip(", "));
+  return at == end ? series : Series{};
+}
+
+std::vector<Series> series_of(const std::vector<FigureGroup>& groups, const Json& facts) {
   std::vector<Series> all;
+  for (const Json& fact : facts) {
+    if (!fact.at("value").is_string()) continue;
+    all.push_back(series_of_times(words(fact.at("name")), words(fact.at("value"))));
+  }
   for (const FigureGroup& group : groups) {
-    const auto sized = sized_name(group.name);
-    if (!sized) continue;
     for (const ShownFigure& figure : group.figures) {
+      const auto by_name = sized(group.name, "-");
+      const auto by_subject = sized(figure.subject, ", ");
+      if (!by_name && !by_subject) continue;
+      const std::string& name = by_name ? by_name->text : group.name;
+      const std::string& subject = by_name ? figure.subject : by_subject->text;
       auto place = std::ranges::find_if(all, [&](const Series& series) {
-        return series.name == sized->name && series.unit == group.unit &&
-               series.subject == figure.subject;
+        return series.name == name && series.unit == group.unit && series.subject == subject;
       });
-      if (place == all.end()) {
-        place = all.insert(all.end(), Series{sized->name, group.unit, figure.subject, {}});
-      }
-      place->points[sized->size] = &figure;
+      if (place == all.end()) place = all.insert(all.end(), {name, group.unit, subject, {}});
+      place->points[by_name ? by_name->size : by_subject->size] = figure;
     }
   }
   std::erase_if(all, [](const Series& series) { return series.points.size() < 3; });
   return all;
+}
+
+/// Whether a group's figures are points of a curve, so that the overview need not list them.
+bool is_in_curve(const FigureGroup& group, const std::vector<Series>& curves) {
+  const auto by_name = sized(group.name, "-");
+  return std::ranges::any_of(curves, [&](const Series& series) {
+    return series.unit == group.unit &&
+           (series.name == group.name || (by_name && series.name == by_name->text));
+  });
 }
 
 std::string curves(const std::vector<Series>& all) {
@@ -558,13 +598,14 @@ std::string curves(const std::vector<Series>& all) {
     std::vector<CurvePoint> points;
     std::string rows;
     for (const auto& [size, figure] : series.points) {
-      rows += fmt::format("<tr>{}{}{}{}<td>{}</td></tr>\n", row_heading(size_text(size)),
-                          number_cell(value_text(figure->value)),
-                          number_cell(bound_text(figure->floor)),
-                          number_cell(bound_text(figure->limit)), below_floor_sign(*figure));
-      if (std::isfinite(figure->value)) points.push_back({size, figure->value});
+      rows +=
+          fmt::format("<tr>{}{}{}{}<td>{}</td></tr>\n", row_heading(size_text(size)),
+                      number_cell(value_text(figure.value)), number_cell(bound_text(figure.floor)),
+                      number_cell(bound_text(figure.limit)), below_floor_sign(figure));
+      if (std::isfinite(figure.value)) points.push_back({size, figure.value});
     }
-    const std::string title = fmt::format("{} of {}", series.name, series.subject);
+    const std::string title =
+        series.subject.empty() ? series.name : fmt::format("{} of {}", series.name, series.subject);
     text += fmt::format("<h3>{}</h3>\n", escape_xml(title));
     if (!points.empty()) {
       const auto most = std::ranges::max_element(points, {}, &CurvePoint::value);
@@ -598,11 +639,7 @@ std::string overview(const std::vector<FigureGroup>& groups, const std::vector<S
   std::string rows;
   std::string all;
   for (const FigureGroup& group : groups) {
-    const auto sized = sized_name(group.name);
-    const bool in_curve = sized && std::ranges::any_of(curves, [&](const Series& series) {
-                            return series.name == sized->name && series.unit == group.unit;
-                          });
-    if (!in_curve) rows += overview_row(group);
+    if (!is_in_curve(group, curves)) rows += overview_row(group);
     all += all_of(group);
   }
   if (all.empty()) return "";
@@ -666,7 +703,7 @@ std::string warnings(const Json& results) {
 
 std::string html(const Json& results) {
   const std::vector<FigureGroup> groups = figure_groups(results);
-  const std::vector<Series> over_size = series_of(groups);
+  const std::vector<Series> over_size = series_of(groups, results.at("facts"));
   const std::string found = findings(results, false);
   std::string contents;
   std::string sections;

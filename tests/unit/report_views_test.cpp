@@ -115,6 +115,25 @@ TEST(ReportHtml, ThreeSizesMakeACurveAndTwoDoNot) {
       << page;
 }
 
+TEST(ReportHtml, SizesAreKnownBySubjectsAndFactsToo) {
+  Json figures = Json::array();
+  for (const char* size : {"64 MiB", "128 MiB", "1 GiB"}) {
+    figures.push_back(
+        figure("sweep", "communicator", std::string("communicator of 8 GPUs, ") + size, 5.0));
+  }
+  Json results = results_with(figures);
+  for (const char* text :
+       {"8: 10.0 us, 1024: 20.5 us, 1000000: 10.0 us", "8: 1 us, 16: 2 us, 32: x",
+        "8: 1 us, 16: 2 us, 32: 3 us, ", "8: 0 us, 16: 0 us, 32: 0 us"}) {
+    results["facts"].push_back({{"name", "nccl.sweep"}, {"value", text}, {"entry", "nccl.Speed"}});
+  }
+  const std::string page = html(results);
+  EXPECT_TRUE(holds(page, "<h3>sweep of communicator of 8 GPUs</h3>"));
+  EXPECT_TRUE(holds(page, "<h3>nccl.sweep: bytes / time</h3>"));
+  EXPECT_TRUE(holds(page, "the greatest value is 100 GB/s at 976.6 KiB.")) << page;
+  EXPECT_FALSE(holds(page, "curve-2"));
+}
+
 TEST(ReportHtml, NumbersThatAreNoneAndTimesThatCannotBeDrawNothingImpossible) {
   Json results = results_with(
       Json::array({figure("a", "device", "GPU 0", nullptr), figure("a", "device", "GPU 1", 1e308),
