@@ -61,6 +61,7 @@ void read_record(const Json& record, std::vector<StepRecord>& steps, StepRecord*
   if (current == nullptr) return;
   if (type == "test-end") {
     current->ended = true;
+    current->seconds = record.at("seconds");
   } else if (type == "finding") {
     current->findings.push_back(finding_of(record));
   } else if (type == "verified") {

@@ -13,6 +13,7 @@ namespace conformance::nccl {
 /// What a rank in another process has said about one step, by the journal of its session.
 struct StepRecord {
   bool started = false, ended = false;
+  double seconds = 0;  ///< from its start to its end
   std::string doing;  ///< the last thing it was at
   bool offered = true;
   std::int64_t rank = -1;  ///< as it says itself, if it does

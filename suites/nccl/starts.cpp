@@ -257,6 +257,20 @@ bool take_step(const CudaInventory& devices, const Processes& run, std::size_t n
   return good;
 }
 
+/// How long something took, for whoever reads the output: it depends on what else the host does.
+void tell_time(const std::string& what, double seconds) {
+  fmt::print("{}: {:.2f} s\n", what, seconds);
+}
+
+/// The time of the slowest rank from the beginning of a step to its end.
+double slowest(const Processes& run, std::size_t number) {
+  double most = 0;
+  for (int rank = 0; rank < run.steps()[number].ranks; ++rank) {
+    most = std::max(most, run.record(rank, number).seconds);
+  }
+  return most;
+}
+
 /// The step of a kind, and the one behind it if that starts again.
 void take_steps(const CudaInventory& devices, Step::Kind kind, bool then_again) {
   Processes& run = Processes::of(devices);
@@ -265,6 +279,7 @@ void take_steps(const CudaInventory& devices, Step::Kind kind, bool then_again) 
     if (run.steps()[i].kind != kind) continue;
     if (!take_step(devices, run, i)) throw TestEnded();
     if (then_again && !take_step(devices, run, i + 1)) throw TestEnded();
+    tell_time(run.steps()[i].name(), slowest(run, i));
     return;
   }
 }
@@ -420,6 +435,7 @@ TEST_F(Starts, EveryAlgorithmAndProtocolIsExact) {
         not_heard.push_back(name);
       } else {
         taken.push_back(name);
+        tell_time(step.name(), slowest(run, i));
         verified(1, "algorithms with a protocol");
       }
     }
