@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "fixtures/cuda_result.h"
+#include "fixtures/version.h"
 #include "kernels/compare.h"
 #include "suites/nccl/collectives_test.h"
 #include "suites/nccl/findings.h"
@@ -236,7 +237,12 @@ OneRankResults reduce_over_one_rank(Ranks& rank, std::size_t bytes) {
   return results;
 }
 
-// The last of all: where it fails, the communicators are set up anew for what comes after it.
+/// The first release of NCCL that reduces all elements over one rank.
+constexpr LibraryVersion kFirstWithTails{2, 29, 7};
+
+// The last of all: where it fails, the communicators are set up anew for what comes after it. An
+// older library that loses the tail, and nothing else, has the defect that all copies of it have:
+// no fault of this host, and told as the reason why nothing is claimed.
 TEST_F(Collectives, OneRankReducesItsLastElementsToo) {
   claim(
       "An average and a sum of multiples over one rank is that of every element, the last ones "
@@ -244,8 +250,10 @@ TEST_F(Collectives, OneRankReducesItsLastElementsToo) {
       "NCCL: ncclRedOp_t (ncclAvg), ncclRedOpCreatePreMulSum");
   const CudaInventory& devices = require(Devices{1});
   guarded({"communicator", "all GPUs"}, [&] {
-    int version = 0;
-    ensure(CONFORMANCE_CALL(ncclGetVersion(&version)));
+    int number = 0;
+    ensure(CONFORMANCE_CALL(ncclGetVersion(&number)));
+    const LibraryVersion version = parse_nccl_version(number).value_or(LibraryVersion{});
+    std::string known;
     Ranks& all = all_ranks(devices);
     std::vector<int> colors(devices.size());
     std::iota(colors.begin(), colors.end(), 0);
@@ -254,11 +262,22 @@ TEST_F(Collectives, OneRankReducesItsLastElementsToo) {
       const OneRankResults results = reduce_over_one_rank(rank, usual_bytes(devices));
       if (results.wrong.empty()) continue;
       Finding first = results.wrong.front();
-      if (results.only_tails) first.kind = &one_rank_tail_lost;
       first.detail = fmt::format("{} of {} reductions over one rank are wrong: {}",
                                  results.wrong.size(), results.cases, first.detail);
-      first.evidence.add("nccl_version", version);
+      if (results.only_tails && version < kFirstWithTails) {
+        known = first.detail;
+        continue;
+      }
+      if (results.only_tails) first.kind = &one_rank_tail_lost;
+      first.evidence.add("nccl_version", version.text());
       fail(first);
+    }
+    if (!known.empty()) {
+      skip(fmt::format(
+          "NCCL before 2.29.7 leaves the last elements of averages and of sums of "
+          "multiples over one rank as they were (NVIDIA/nccl issue 1950), and this one, "
+          "{}, does: {}. Update it, or do without these",
+          version.text(), known));
     }
   });
 }

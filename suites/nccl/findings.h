@@ -97,11 +97,9 @@ inline constexpr FindingKind wrong_status{
 inline constexpr FindingKind one_rank_tail_lost{
     "nccl.one-rank-tail-lost", Severity::driver,
     "NCCL left the last elements of an average or of a sum of multiples over one rank as they "
-    "were: "
-    "before 2.29.7 its kernel for communicators of one rank takes count / blocks elements a block "
-    "and leaves the rest (NVIDIA/nccl issue 1950).",
-    "Update NCCL to 2.29.7 or newer; until then, do without averages and premultiplied sums on "
-    "communicators of one rank."};
+    "were, as it did before 2.29.7 (NVIDIA/nccl issue 1950).",
+    "Go back to the last NCCL that passed; until then, do without averages and premultiplied sums "
+    "on communicators of one rank."};
 inline constexpr FindingKind slow{
     "nccl.slow", Severity::config,
     "A collective is right but slower than the links between the GPUs are, as when NCCL takes the "
