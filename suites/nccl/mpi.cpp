@@ -73,7 +73,9 @@ std::map<std::string, std::optional<std::string>> variables(const std::string& s
       {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
       {"OMPI_MCA_btl_vader_backing_directory", scratch},
       {"OMPI_MCA_orte_tmpdir_base", scratch},
-      {"TMPDIR", scratch}};
+      {"TMPDIR", scratch},
+      // For builds with sanitizers: MPI keeps memory until the process ends.
+      {"LSAN_OPTIONS", "detect_leaks=0"}};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     for (const std::string_view other_job : {"SLURM_", "PMI_", "PMIX_", "OMPI_COMM_"}) {
