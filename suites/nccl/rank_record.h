@@ -14,7 +14,7 @@ namespace conformance::nccl {
 struct StepRecord {
   bool started = false, ended = false;
   double seconds = 0;  ///< from its start to its end
-  std::string doing;  ///< the last thing it was at
+  std::string doing;   ///< the last thing it was at
   bool offered = true;
   std::int64_t rank = -1;  ///< as it says itself, if it does
   std::vector<Finding> findings;
