@@ -207,6 +207,14 @@ std::optional<double> number_of(const Json& value) {
   return std::nullopt;
 }
 
+/// What follows "build id " in what a run tells of a library.
+std::string build_of(const Json& library) {
+  constexpr std::string_view kBuild = "build id ";
+  const std::string text = words(library);
+  const std::size_t found = text.rfind(kBuild);
+  return found == std::string::npos ? "" : text.substr(found + kBuild.size());
+}
+
 struct MeasuredFigure {
   std::string test, name, unit, subject;
   std::optional<double> value;  ///< nothing for a NaN
@@ -456,7 +464,7 @@ class Comparer {
       return;
     }
     ++comparison_.figures;
-    const FigureKind kind = kind_of_unit(before.unit);
+    const FigureKind kind = kind_of(before.name, before.unit);
     const double difference = *after.value - *before.value;
     const auto spread_of = [](const MeasuredFigure& figure) {
       return figure.samples.empty() ? 0.0 : spread(figure.samples);
@@ -544,7 +552,10 @@ class Comparer {
       }
     }
     if (effect == Effect::changed && part == kLibraries) {
-      note = "nothing that it belongs to has another version";
+      const std::string build = build_of(old);
+      note = !build.empty() && build == build_of(now)
+                 ? "the same build, from another place"
+                 : "nothing that it belongs to has another version";
     }
     if (name == "driver.version" || name == "toolkit.version" || name == "nccl.version") {
       const auto order = compare_versions(words(now), words(old));

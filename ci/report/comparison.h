@@ -37,7 +37,7 @@ struct Comparison {
 
 /// How far apart the medians of a figure must be, in units of the spread of the difference of two
 /// samples: three standard deviations, if the samples were normally distributed. Beside it, they
-/// must differ by more than the share that kind_of_unit says.
+/// must differ by more than the share that kind_of says.
 inline constexpr double kSpreads = 3;
 
 /// Compares two runs as load_checked_results reads them; the files name them. Throws CannotRun if

@@ -159,7 +159,7 @@ std::string comparison_html(const Comparison& comparison) {
               "</tr>\n";
     }
     html += section(group.id, fmt::format("{} ({})", group.heading, found.size()),
-                    table(group.heading, {"Part", "What", "Before", "After", "Note"}, rows));
+                    table("Before and after", {"Part", "What", "Before", "After", "Note"}, rows));
   }
   return page(fmt::format("{}: {}", title(comparison), comparison.verdict()), html);
 }

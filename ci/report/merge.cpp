@@ -29,8 +29,8 @@ constexpr std::array<std::string_view, 11> kAlike{
     "cublas.version", "nccl.version",        "nccl.environment"};
 
 /// Rates and times; a share says too little without what it is of.
-bool is_compared(std::string_view unit) {
-  return unit != "%" && kind_of_unit(unit).better != Better::neither;
+bool is_compared(std::string_view name, std::string_view unit) {
+  return unit != "%" && kind_of(name, unit).better != Better::neither;
 }
 
 /// Names and values that must be the same on all nodes.
@@ -61,7 +61,7 @@ std::map<FigureKey, double> figures(const Json& results) {
     for (const Json& figure : test.at("figures")) {
       if (!figure.at("value").is_number()) continue;
       const FigureKey key{test.at("name"), figure.at("name"), figure.at("unit")};
-      if (is_compared(key.unit)) values[key].push_back(figure.at("value"));
+      if (is_compared(key.name, key.unit)) values[key].push_back(figure.at("value"));
     }
   }
   std::map<FigureKey, double> medians;
@@ -306,7 +306,7 @@ class Merger {
       std::vector<double> values;
       for (const auto& [node, value] : of_nodes) values.push_back(value);
       const double middle = median(values);
-      for (const std::size_t at : outliers(values, kind_of_unit(key.unit))) {
+      for (const std::size_t at : outliers(values, kind_of(key.name, key.unit))) {
         const auto& [node, value] = of_nodes[at];
         last_.push_back(finding(
             outlier, fast, node,

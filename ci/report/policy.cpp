@@ -223,6 +223,7 @@ struct Expectation {
   std::string name, claim, what;
   std::uint64_t verified = 0;
   std::vector<std::pair<std::string, Json>> findings;  ///< with the layer that each is about
+  bool is_cause = false;  ///< of what may be found in that layer, so that it comes first
   std::string blocked_by;
 };
 
@@ -247,7 +248,7 @@ class Enforcer {
  private:
   Expectation& expect(const char* name, const char* claim, const char* what) {
     return expectations_.emplace_back(
-        Expectation{std::string(kEntry) + "." + name, claim, what, 0, {}, ""});
+        Expectation{std::string(kEntry) + "." + name, claim, what, 0, {}, false, ""});
   }
 
   void add(Expectation& expectation, const char* layer, const FindingKind& kind,
@@ -419,7 +420,15 @@ class Enforcer {
     Expectation& expectation =
         expect("SettingsOfNcclAreThePolicys",
                "The variables that change what NCCL does are set as the policy says", "settings");
-    const std::vector<std::string> found = nccl_settings(fact(results_, "nccl.environment"));
+    const Json& environment = fact(results_, "nccl.environment");
+    ++expectation.verified;
+    if (!environment.is_string()) {
+      add(expectation, "nccl", setting_unexpected, host_subject(),
+          "the run did not tell which variables of NCCL are set", Json::object());
+      return;
+    }
+    expectation.is_cause = true;
+    const std::vector<std::string> found = nccl_settings(environment);
     const auto add_each = [&](const std::vector<std::string>& wanted,
                               const std::vector<std::string>& in, const char* what) {
       for (const std::string& setting : wanted) {
@@ -431,7 +440,6 @@ class Enforcer {
              {"found", fmt::format("{}", fmt::join(found, " "))}});
       }
     };
-    ++expectation.verified;
     add_each(found, *policy_.nccl_settings, "is set, the policy does not have it");
     add_each(*policy_.nccl_settings, found, "is not set");
   }
@@ -590,13 +598,14 @@ class Enforcer {
   }
 
   void add_findings() {
+    // Even numbers, so that there is a place before and behind a layer's own findings.
     const auto rank_of = [&](const Json& layer) {
       int rank = 0;
       for (const Json& item : results_.at("layers")) {
         if (item.at("name") == layer) return rank;
-        ++rank;
+        rank += 2;
       }
-      return layer.is_null() ? -1 : rank;
+      return layer.is_null() ? -2 : rank;
     };
     std::vector<std::pair<int, Json>> bad;
     Json remarks = Json::array();
@@ -611,7 +620,7 @@ class Enforcer {
     }
     for (const Expectation& expectation : expectations_) {
       for (const auto& [layer, finding] : expectation.findings) {
-        bad.emplace_back(rank_of(layer), finding);
+        bad.emplace_back(rank_of(layer) + (expectation.is_cause ? -1 : 1), finding);
       }
     }
     std::ranges::stable_sort(bad, {}, &std::pair<int, Json>::first);
@@ -665,8 +674,7 @@ Policy record_policy(const Json& results, const std::string& file) {
   const Json& run = results.at("run");
   policy.note = fmt::format(
       "Recorded from run {} of {}. Bounds of figures: the worst value seen, less 20 % for rates, "
-      "25 "
-      "% for FLOP/s, 15 % for shares; twice the worst for durations. See ci/POLICY.md.",
+      "25 % for FLOP/s, 15 % for shares; twice the worst for durations. See ci/POLICY.md.",
       run.at("id").get<std::string>(), utc(run.at("started").get<double>()));
   policy.simulated = results.at("simulated").get<bool>();
   policy.level = run.at("level").get<std::string>();
@@ -695,7 +703,7 @@ Policy record_policy(const Json& results, const std::string& file) {
     policy.nccl_settings = nccl_settings(environment);
   }
   for (const auto& [key, figures] : measured(results)) {
-    const FigureKind kind = kind_of_unit(key.second);
+    const FigureKind kind = kind_of(key.first, key.second);
     if (kind.better == Better::neither) continue;
     const auto [least, most] = std::ranges::minmax(figures, {}, &Measured::value);
     Policy::Bound bound{key.first, key.second, {}, {}, count_subjects(figures), {}};

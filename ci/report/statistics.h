@@ -14,7 +14,7 @@ double spread(std::span<const double> samples);
 /// Which way a figure is better.
 enum class Better { more, less, neither };
 
-/// What a figure's unit says of it.
+/// What a figure's name and unit say of it.
 struct FigureKind {
   Better better = Better::neither;
   /// Healthy runs differ by less than this share of the value, from run to run and also from GPU to
@@ -25,8 +25,8 @@ struct FigureKind {
   double margin = 0;
 };
 
-/// Rates (GB/s, TFLOP/s, and whatever else is per second), shares (%), durations (ns to s). Of
-/// anything else nothing is better.
-FigureKind kind_of_unit(std::string_view unit);
+/// Rates (GB/s, TFLOP/s, and whatever else is per second, or a share whose name ends with "-rate"),
+/// coverage, durations (ns to s). Of anything else nothing is better.
+FigureKind kind_of(std::string_view name, std::string_view unit);
 
 }  // namespace conformance::report

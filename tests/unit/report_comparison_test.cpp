@@ -175,6 +175,22 @@ TEST(ReportComparison, WhatFollowsFromAnUpgradeIsExpected) {
   EXPECT_EQ(comparison.verdict(), "same");
 }
 
+TEST(ReportComparison, ALibraryFromAnotherPlaceIsToldApartFromAnotherLibrary) {
+  for (const auto& [now, note] : std::vector<std::pair<std::string, std::string>>{
+           {"/b/libnccl.so.2, build id 12", "the same build, from another place"},
+           {"/a/libnccl.so.2, build id 34", "nothing that it belongs to has another version"},
+           {"/b/libnccl.so.2", "nothing that it belongs to has another version"}}) {
+    MadeResults before;
+    MadeResults after;
+    before.add_fact("process.libnccl", "/a/libnccl.so.2, build id 12");
+    after.add_fact("process.libnccl", now);
+    const Comparison comparison = compared(before, after);
+    ASSERT_EQ(comparison.differences.size(), 1);
+    EXPECT_EQ(comparison.differences.front().note, note);
+    EXPECT_EQ(comparison.differences.front().part, "Libraries");
+  }
+}
+
 TEST(ReportComparison, AGpuIsKnownByItsUuidWhereverItIs) {
   MadeResults after;
   after.set_fact("devices.gpu-0",
@@ -374,14 +390,16 @@ TEST(ReportStatistics, TheSpreadIsThatOfTheMiddleSamples) {
 }
 
 TEST(ReportStatistics, UnitsSayWhichWayIsBetter) {
-  EXPECT_EQ(kind_of_unit("GB/s").better, Better::more);
-  EXPECT_EQ(kind_of_unit("TFLOP/s").better, Better::more);
-  EXPECT_EQ(kind_of_unit("%").better, Better::more);
+  EXPECT_EQ(kind_of("copy", "GB/s").better, Better::more);
+  EXPECT_EQ(kind_of("product", "TFLOP/s").better, Better::more);
+  EXPECT_EQ(kind_of("memory-coverage", "%").better, Better::more);
+  EXPECT_EQ(kind_of("soak-rate", "%").better, Better::more);
   for (const char* unit : {"ns", "us", "ms", "s"}) {
-    EXPECT_EQ(kind_of_unit(unit).better, Better::less) << unit;
+    EXPECT_EQ(kind_of("latency", unit).better, Better::less) << unit;
   }
-  EXPECT_EQ(kind_of_unit("of its bound").better, Better::neither);
-  EXPECT_EQ(kind_of_unit("").better, Better::neither);
+  EXPECT_EQ(kind_of("matmul-verification", "%").better, Better::neither);
+  EXPECT_EQ(kind_of("error", "of its bound").better, Better::neither);
+  EXPECT_EQ(kind_of("", "").better, Better::neither);
 }
 
 }  // namespace

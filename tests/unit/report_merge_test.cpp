@@ -126,7 +126,7 @@ TEST(Merge, RanksThatWereAskedForMustBeThere) {
 TEST(Outliers, AreFarFromTheMedianOnTheWorseSide) {
   using Places = std::vector<std::size_t>;
   const auto of = [](std::vector<double> values, bool time) {
-    return outliers(values, kind_of_unit(time ? "us" : "GB/s"));
+    return outliers(values, kind_of("figure", time ? "us" : "GB/s"));
   };
   EXPECT_EQ(of({100, 100, 89}, false), Places{2});
   EXPECT_EQ(of({100, 100, 91}, false), Places{}) << "a share that varies on healthy nodes";

@@ -5,8 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "ci/report/findings.h"
 #include "ci/report/host.h"
 #include "ci/report/junit.h"
 #include "ci/report/policy.h"
@@ -170,6 +172,28 @@ TEST_F(ReportPolicy, OfFindingsThoseOfALayerComeBeforeWhatThePolicyMissesThere) 
                            finding("driver", "passed")};
   EXPECT_EQ(codes(enforce(recorded(MadeResults(2)), made.json)),
             (Codes{"devices", "gate.gpu-missing", "nccl", "driver"}));
+}
+
+TEST_F(ReportPolicy, ASettingComesBeforeWhatItCausesInNccl) {
+  MadeResults made;
+  made.set_fact("nccl.environment", "NCCL_P2P_DISABLE=1");
+  made.json["verdict"] = "not-conformant";
+  for (const char* layer : {"peer", "nccl"}) {
+    made.json["findings"].push_back({{"code", layer}, {"layer", layer}, {"outcome", "failed"}});
+  }
+  EXPECT_EQ(codes(enforce(recorded(MadeResults()), made.json)),
+            (Codes{"peer", "gate.setting-unexpected", "nccl"}));
+  made.remove_fact("nccl.environment");
+  EXPECT_EQ(codes(enforce(recorded(MadeResults()), made.json)),
+            (Codes{"peer", "nccl", "gate.setting-unexpected"}));
+}
+
+TEST_F(ReportPolicy, EachOfItsFindingsIsInItsDocumentation) {
+  const std::string text = read_file(SOURCE_DIR "/ci/POLICY.md");
+  for (const FindingKind* kind : kGateFindingKinds) {
+    EXPECT_TRUE(kind->code.starts_with("gate.")) << kind->code;
+    EXPECT_NE(text.find(fmt::format("`{}`", kind->code)), std::string::npos) << kind->code;
+  }
 }
 
 TEST_F(ReportPolicy, GpusAreNumberedByTheirAddressesAndNotByTheOrderInWhichCudaCountsThem) {
