@@ -27,8 +27,8 @@ struct Kind {
   std::vector<std::string_view> keys;
 };
 
-const std::array<Kind, 7>& kinds() {
-  static const std::array<Kind, 7> all{{
+const std::array<Kind, 8>& kinds() {
+  static const std::array<Kind, 8> all{{
       {"store-lost", FaultKind::store_lost, {"from", "to", "occurrence", "least", "at", "words"}},
       {"copy-flips-bit",
        FaultKind::copy_flips_bit,
@@ -41,6 +41,9 @@ const std::array<Kind, 7>& kinds() {
       {"all-reduce-flips-bit",
        FaultKind::all_reduce_flips_bit,
        {"device", "occurrence", "least", "at", "bit"}},
+      {"all-reduce-drops",
+       FaultKind::all_reduce_drops,
+       {"device", "occurrence", "least", "at", "elements"}},
       {"all-reduce-left-out", FaultKind::all_reduce_left_out, {"device", "occurrence", "least"}},
   }};
   return all;
@@ -89,6 +92,8 @@ class Values {
       fault.at = number(key, value, 0, kAny);
     } else if (key == "words") {
       fault.words = number(key, value, 1, 1 << 20);
+    } else if (key == "elements") {
+      fault.elements = number(key, value, 1, 1 << 20);
     } else if (key == "bit") {
       fault.bit = number(key, value, 0, fault.kind == FaultKind::copy_flips_bit ? 7 : 63);
     } else {

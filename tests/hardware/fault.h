@@ -13,6 +13,7 @@ enum class FaultKind {
   gemms_flip_bit,        ///< so has the same one of every product, on every GPU
   gemm_slow,             ///< matrix products take longer
   all_reduce_flips_bit,  ///< an element of one rank's sum has one bit inverted
+  all_reduce_drops,      ///< a chunk of one rank's contribution counts as zero
   all_reduce_left_out    ///< one rank never joins
 };
 
@@ -32,6 +33,7 @@ struct Fault {
   std::uint64_t occurrence = 0;  ///< which of the matching operations, from 1
   std::uint64_t at = 0;          ///< which byte, word or element; taken modulo how many there are
   std::uint64_t words = 0;       ///< how many 64-bit words are lost
+  std::uint64_t elements = 0;    ///< how many elements are lost
   std::uint64_t bit = 0;         ///< which bit of the byte or element, from the lowest
   std::uint64_t percent = 0;     ///< how much of the throughput is lost
 };

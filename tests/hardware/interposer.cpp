@@ -8,10 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -112,6 +112,27 @@ class Flip {
   unsigned char* target_;
   cudaStream_t stream_;
   unsigned char* passing_;  ///< the byte, and the mask of the bit
+};
+
+/// Makes a range of GPU memory zero for a while, in the order of a stream.
+class Withheld {
+ public:
+  Withheld(void* memory, std::size_t bytes, cudaStream_t stream)
+      : target_(memory), bytes_(bytes), stream_(stream), kept_(pinned(bytes)) {}
+
+  void take() const {
+    DEMAND(cudaMemcpyAsync, kept_, target_, bytes_, cudaMemcpyDefault, stream_);
+    DEMAND(cudaMemsetAsync, target_, 0, bytes_, stream_);
+  }
+  void give_back() const {
+    DEMAND(cudaMemcpyAsync, target_, kept_, bytes_, cudaMemcpyDefault, stream_);
+  }
+
+ private:
+  void* target_;
+  std::size_t bytes_;
+  cudaStream_t stream_;
+  unsigned char* kept_;
 };
 
 /// Makes the work between begin() and end() take a share longer than it does.
@@ -229,20 +250,21 @@ class Injector {
 
   /// What is to happen once NCCL has queued the communicator's work, which it does not before the
   /// end of the group.
-  void after_queued(ncclComm_t communicator, const Flip& flip) {
+  void after_queued(ncclComm_t communicator, std::function<void()> work) {
     const std::lock_guard lock(mutex_);
-    waiting_.emplace(communicator, flip);
+    waiting_.emplace(communicator, std::move(work));
     group_ended_ = false;
   }
   void group_ended() {
     const std::lock_guard lock(mutex_);
     group_ended_ = true;
   }
-  std::optional<Flip> queued(ncclComm_t communicator) {
+  /// Nothing if there is nothing to do, or it is not time.
+  std::function<void()> queued(ncclComm_t communicator) {
     const std::lock_guard lock(mutex_);
-    if (!group_ended_) return std::nullopt;
-    const auto found = waiting_.extract(communicator);
-    return found ? std::optional(found.mapped()) : std::nullopt;
+    if (!group_ended_) return nullptr;
+    auto found = waiting_.extract(communicator);
+    return found ? std::move(found.mapped()) : nullptr;
   }
 
  private:
@@ -260,7 +282,7 @@ class Injector {
   mutable std::mutex mutex_;
   std::uint64_t matched_ = 0;
   std::map<const void*, std::string> names_;
-  std::map<ncclComm_t, Flip> waiting_;
+  std::map<ncclComm_t, std::function<void()>> waiting_;
   bool group_ended_ = false;
   Allocations allocations_;
   std::map<cublasHandle_t, cudaStream_t> streams_;
@@ -483,8 +505,10 @@ ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, n
   static auto* const next = NEXT(ncclAllReduce);
   Injector& injector = Injector::current();
   const Fault* const left_out = injector.fault(FaultKind::all_reduce_left_out);
-  const Fault* const flips = injector.fault(FaultKind::all_reduce_flips_bit);
-  const Fault* const fault = left_out != nullptr ? left_out : flips;
+  const Fault* const drops = injector.fault(FaultKind::all_reduce_drops);
+  const Fault* fault = injector.fault(FaultKind::all_reduce_flips_bit);
+  if (left_out != nullptr) fault = left_out;
+  if (drops != nullptr) fault = drops;
   if (fault != nullptr && count >= fault->least && device_of(communicator) == fault->device &&
       injector.is_due()) {
     if (left_out != nullptr) {
@@ -496,9 +520,18 @@ ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, n
     const OnDevice current(fault->device);
     // The memory that it passes through is had now: once a rank's kernel runs, allocating could
     // wait for it, and it for the other ranks.
-    injector.after_queued(communicator,
-                          Flip(static_cast<float*>(receive) + element, fault->bit, stream));
-    injector.fired("element " + std::to_string(element));
+    if (drops != nullptr) {
+      const std::size_t lost = std::min<std::size_t>(fault->elements, count - element);
+      const Withheld withheld(static_cast<float*>(const_cast<void*>(send)) + element,
+                              lost * sizeof(float), stream);
+      withheld.take();
+      injector.after_queued(communicator, [withheld] { withheld.give_back(); });
+      injector.fired("the first is " + std::to_string(element));
+    } else {
+      const Flip flip(static_cast<float*>(receive) + element, fault->bit, stream);
+      injector.after_queued(communicator, [flip] { flip.queue(); });
+      injector.fired("element " + std::to_string(element));
+    }
   }
   return next(send, receive, count, type, operation, communicator, stream);
 }
@@ -517,9 +550,9 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t communicator, ncclResult_t* state)
   static auto* const next = NEXT(ncclCommGetAsyncError);
   const ncclResult_t answer = next(communicator, state);
   if (answer == ncclSuccess && *state == ncclSuccess) {
-    if (const std::optional<Flip> flip = Injector::current().queued(communicator)) {
+    if (const std::function<void()> work = Injector::current().queued(communicator)) {
       const OnDevice current(device_of(communicator));
-      flip->queue();
+      work();
     }
   }
   return answer;
