@@ -26,23 +26,13 @@ void verify_subset(Ranks& ranks, std::size_t bytes) {
   }
 }
 
-/// The ranks of a clique that a split made.
-std::unique_ptr<Ranks> ranks_of(NcclClique&& part, std::size_t bytes,
-                                Memory memory = Memory::cuda) {
-  auto ranks = std::make_unique<Ranks>(std::move(part), bytes, memory);
-  if (!ranks->check_identities()) throw TestEnded();
-  return ranks;
-}
-
 /// Splits `all` by colors, and verifies each part, all parts at once.
 void verify_split(Ranks& all, const std::vector<int>& colors, const std::vector<int>& keys,
-                  std::size_t bytes) {
-  std::vector<std::unique_ptr<Ranks>> parts;
-  for (NcclClique& part : all.split(colors, keys)) {
-    parts.push_back(ranks_of(std::move(part), bytes));
-  }
-  for (const auto& part : parts) verify_subset(*part, bytes);
-  for (const auto& part : parts) part->finish();
+                  std::size_t bytes, SplitRanks& parts) {
+  parts.add_and_run(all.split(colors, keys), bytes, [bytes](Ranks& part) {
+    verify_subset(part, bytes);
+    part.finish();
+  });
 }
 
 std::vector<int> colors_of_all(const Ranks& all) {
@@ -94,9 +84,9 @@ TEST_F(Collectives, TwoCommunicatorsOverTheSameGpusAreExact) {
   guarded({"communicator", "all GPUs"}, [&] {
     Ranks& first = all_ranks(devices);
     const std::size_t bytes = usual_bytes(devices);
-    std::vector<NcclClique> parts = first.split(colors_of_all(first), keys_in_order(first));
-    const std::unique_ptr<Ranks> other = ranks_of(std::move(parts.at(0)), bytes);
-    Ranks& second = *other;
+    SplitRanks parts;
+    Ranks& second =
+        parts.add(std::move(first.split(colors_of_all(first), keys_in_order(first)).at(0)), bytes);
     // Documented: work of several communicators must be ordered alike on all ranks. One stream
     // waits for the other; the host waits for neither.
     std::vector<Event> done;
@@ -134,7 +124,8 @@ TEST_F(Collectives, SplitsHaveTheRanksTheyWereAskedFor) {
       colors.push_back(rank == 0 ? NCCL_SPLIT_NOCOLOR : 7 * ((rank - 1) / 2 % 2));
       keys.push_back(-rank);
     }
-    verify_split(all, colors, keys, usual_bytes(devices));
+    SplitRanks parts;
+    verify_split(all, colors, keys, usual_bytes(devices), parts);
     // The one that was split goes on.
     verify_subset(all, usual_bytes(devices));
     all.finish();
@@ -151,6 +142,7 @@ TEST_F(Collectives, EverySubsetOfTheGpusIsExact) {
     Ranks& all = all_ranks(devices);
     const std::size_t bytes = usual_bytes(devices);
     const std::vector<int> keys = keys_in_order(all);
+    SplitRanks parts;
     // Of every two pairs with the same GPUs one will do: the ranks' order is the GPUs'.
     const auto rounds = disjoint_rounds(devices);
     for (std::size_t round = 0; round < rounds.size(); round += 2) {
@@ -162,7 +154,7 @@ TEST_F(Collectives, EverySubsetOfTheGpusIsExact) {
           }
         }
       }
-      verify_split(all, colors, keys, bytes);
+      verify_split(all, colors, keys, bytes, parts);
     }
     for (int size = 4; size < all.count(); size *= 2) {
       std::vector<int> colors;
@@ -170,12 +162,12 @@ TEST_F(Collectives, EverySubsetOfTheGpusIsExact) {
         const bool complete = rank / size * size + size <= all.count();
         colors.push_back(complete ? rank / size : NCCL_SPLIT_NOCOLOR);
       }
-      verify_split(all, colors, keys, bytes);
+      verify_split(all, colors, keys, bytes, parts);
     }
     for (int left_out = 0; left_out < all.count() && all.count() > 2; ++left_out) {
       std::vector<int> colors = colors_of_all(all);
       colors[static_cast<std::size_t>(left_out)] = NCCL_SPLIT_NOCOLOR;
-      verify_split(all, colors, keys, bytes);
+      verify_split(all, colors, keys, bytes, parts);
     }
   });
 }
@@ -256,8 +248,10 @@ TEST_F(Collectives, RegisteredMemoryIsUsedRightly) {
       ranks.finish();
     };
     verify(all, "cudaMalloc");
-    std::vector<NcclClique> parts = all.split(colors_of_all(all), keys_in_order(all));
-    verify(*ranks_of(std::move(parts.at(0)), usual_bytes(devices), Memory::nccl), "ncclMemAlloc");
+    SplitRanks parts;
+    verify(parts.add(std::move(all.split(colors_of_all(all), keys_in_order(all)).at(0)),
+                     usual_bytes(devices), Memory::nccl),
+           "ncclMemAlloc");
   });
 }
 

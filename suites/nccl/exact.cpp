@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -253,25 +254,27 @@ TEST_F(Collectives, OneRankReducesItsLastElementsToo) {
     int number = 0;
     ensure(CONFORMANCE_CALL(ncclGetVersion(&number)));
     const LibraryVersion version = parse_nccl_version(number).value_or(LibraryVersion{});
+    std::mutex mutex;
     std::string known;
     Ranks& all = all_ranks(devices);
     std::vector<int> colors(devices.size());
     std::iota(colors.begin(), colors.end(), 0);
-    for (NcclClique& part : all.split(colors, colors)) {
-      Ranks rank(std::move(part), usual_bytes(devices));
+    SplitRanks parts;
+    parts.add_and_run(all.split(colors, colors), usual_bytes(devices), [&](Ranks& rank) {
       const OneRankResults results = reduce_over_one_rank(rank, usual_bytes(devices));
-      if (results.wrong.empty()) continue;
+      if (results.wrong.empty()) return;
       Finding first = results.wrong.front();
       first.detail = fmt::format("{} of {} reductions over one rank are wrong: {}",
                                  results.wrong.size(), results.cases, first.detail);
       if (results.only_tails && version < kFirstWithTails) {
+        const std::lock_guard lock(mutex);
         known = first.detail;
-        continue;
+        return;
       }
       if (results.only_tails) first.kind = &one_rank_tail_lost;
       first.evidence.add("nccl_version", version.text());
       fail(first);
-    }
+    });
     if (!known.empty()) {
       skip(fmt::format(
           "NCCL before 2.29.7 leaves the last elements of averages and of sums of "

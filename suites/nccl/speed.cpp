@@ -26,9 +26,9 @@ constexpr int kSamples = 5;
 /// Collectives per sample, one behind the other.
 constexpr int kBatch = 4;
 
-/// What a collective's bus bandwidth must reach of the ring of copies. Rings of NCCL reach 0.83 to
-/// 0.93 of it on two to eight H200; host memory, which is what NCCL falls back to, a sixth, and on
-/// GPUs with the fewest NVLinks still less than 0.4.
+/// What a collective's bus bandwidth must reach of the ring of copies. NCCL reaches 0.70
+/// (all-gather over two) to 0.95 of it on H200; host memory, which is what NCCL falls back to, a
+/// sixth, and on GPUs with the fewest NVLinks still less than 0.4.
 constexpr double kShareOfRing = 0.5;
 
 /// The collectives whose bandwidth the field compares.
