@@ -23,7 +23,8 @@ double round_up(double value) {
 }
 
 std::string mark(std::string_view kind, double x) {
-  return fmt::format("<path class=\"mark {0}\" d=\"M{1:.2f} 0V10\"/>", kind, x);
+  return fmt::format("<path class=\"mark {0}\" stroke=\"currentColor\" d=\"M{1:.2f} 0V10\"/>", kind,
+                     x);
 }
 
 }  // namespace
@@ -37,7 +38,8 @@ std::string value_bar(double value, std::optional<double> floor, std::optional<d
   const double whole = std::max({value, floor.value_or(0), limit.value_or(0)});
   const auto at = [&](double x) { return 1 + 98 * share(x, whole); };
   return fmt::format(
-      "<svg class=\"bar\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">"
+      "<svg class=\"bar\" width=\"150\" height=\"13\" viewBox=\"0 0 100 10\" "
+      "preserveAspectRatio=\"none\" aria-hidden=\"true\">"
       "<rect class=\"scale\" x=\"1\" width=\"98\" height=\"10\" fill=\"#eee\"/>"
       "<rect class=\"{}\" x=\"1\" y=\"2\" width=\"{:.2f}\" height=\"6\"/>{}{}</svg>",
       floor && value < *floor ? "bad" : "value", at(value) - 1,
@@ -48,7 +50,8 @@ std::string span_bar(double start, double end, double whole, bool bad) {
   const double from = 1000 * share(start, whole);
   const double to = 1000 * share(end, whole);
   return fmt::format(
-      "<svg class=\"bar\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" "
+      "<svg class=\"bar\" width=\"300\" height=\"13\" viewBox=\"0 0 1000 10\" "
+      "preserveAspectRatio=\"none\" "
       "aria-hidden=\"true\"><rect class=\"scale\" width=\"1000\" height=\"10\" fill=\"#eee\"/>"
       "<rect class=\"{}\" x=\"{:.1f}\" width=\"{:.1f}\" height=\"10\"/></svg>",
       bad ? "bad" : "value", std::min(from, 996.0), std::max(to - from, 4.0));
@@ -74,7 +77,7 @@ std::string dots(std::span<const double> values, double percent) {
                            96 + 88 * std::clamp(deviation, -1.0, 1.0));
   }
   return fmt::format(
-      "<svg class=\"dots\" viewBox=\"0 0 192 16\" aria-hidden=\"true\">"
+      "<svg class=\"dots\" width=\"192\" height=\"16\" viewBox=\"0 0 192 16\" aria-hidden=\"true\">"
       "<path class=\"axis\" stroke=\"#888\" d=\"M8 8H184M96 1V15M8 4V12M184 4V12\"/>{}</svg>"
       "<small class=\"soft\">± {} %</small>",
       circles, four_digits(round_up(percent)));

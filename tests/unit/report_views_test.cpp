@@ -189,8 +189,8 @@ TEST(ReportHtml, SharesStayBetweenNothingAndAll) {
 TEST(ReportHtml, ABarMarksItsFloorAndLimit) {
   const std::string bar = value_bar(50, 75, 100);
   EXPECT_TRUE(holds(bar, "<rect class=\"bad\" x=\"1\" y=\"2\" width=\"49.00\"")) << bar;
-  EXPECT_TRUE(holds(bar, "class=\"mark floor\" d=\"M74.50 ")) << bar;
-  EXPECT_TRUE(holds(bar, "class=\"mark limit\" d=\"M99.00 ")) << bar;
+  EXPECT_TRUE(holds(bar, "class=\"mark floor\" stroke=\"currentColor\" d=\"M74.50 ")) << bar;
+  EXPECT_TRUE(holds(bar, "class=\"mark limit\" stroke=\"currentColor\" d=\"M99.00 ")) << bar;
   EXPECT_TRUE(holds(value_bar(80, 75, 100), "<rect class=\"value\""));
 }
 
