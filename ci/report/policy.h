@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ci/report/journals.h"
@@ -59,6 +60,9 @@ Json to_json(const Policy& policy);
 /// and the verdict that follows from all. Findings of an expectation come after those of the layer
 /// that it is about.
 Json enforce(const Policy& policy, Json results);
+
+/// 0 for quick, 1 for standard, 2 for stress; -1 for anything else.
+int rank_of_level(std::string_view level);
 
 /// Whether `text` is what `pattern` says, in which * stands for any text, also for none.
 bool matches(std::string_view pattern, std::string_view text);

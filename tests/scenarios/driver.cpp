@@ -455,6 +455,7 @@ Outcome run_scenario(const Scenario& scenario, const Options& options, const Cat
     run.environment.merge(Environment{
         {"CONFORMANCE_REPORT_DIR", work / "report"},
         {"CONFORMANCE_TABLE", "off"},
+        {"CONFORMANCE_EXPECT", std::nullopt},
         {"CONFORMANCE_LEVEL", scenario.level},
         {"CONFORMANCE_DEADLINE_SCALE", fmt::format("{}", kDeadlineScale * options.slowdown)}});
     const ChildResult ran = run_child(run);

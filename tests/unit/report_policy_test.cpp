@@ -273,22 +273,32 @@ TEST_F(ReportPolicy, ItsSchemaAcceptsWhatIsRecordedAndRefusesWhatIsWrong) {
     policies.back()[key] = value;
   }
   write_file(scratch.path() / "policies.json", policies.dump());
+  // A host that lacks something, so that there are findings.
+  const Json judged = enforce(stored(good), MadeResults(1).json);
+  ASSERT_FALSE(judged["findings"].empty());
+  write_file(scratch.path() / "judged.json", judged.dump());
   ChildOptions options;
-  options.argv = {"python3", "-c",
+  options.argv = {"python3",
+                  "-c",
                   "import json, sys\n"
                   "try: import jsonschema\n"
                   "except ImportError: sys.exit(3)\n"
-                  "schema, policies = (json.load(open(path)) for path in sys.argv[1:])\n"
+                  "schema, policies, results_schema, judged = ("
+                  "json.load(open(path)) for path in sys.argv[1:])\n"
                   "validator = jsonschema.Draft202012Validator\n"
                   "validator.check_schema(schema)\n"
-                  "print(*[validator(schema).is_valid(policy) for policy in policies])\n",
+                  "print(*[validator(schema).is_valid(policy) for policy in policies])\n"
+                  "print(*[error.message for error in "
+                  "validator(results_schema).iter_errors(judged)])\n",
                   SOURCE_DIR "/ci/report/policy.schema.json",
-                  (scratch.path() / "policies.json").native()};
+                  (scratch.path() / "policies.json").native(),
+                  SOURCE_DIR "/ci/report/results.schema.json",
+                  (scratch.path() / "judged.json").native()};
   options.merge_streams = true;
   const ChildResult result = run_child(options);
   const bool there = result.end == ChildResult::End::exited && result.code != 3;
   if (!there) GTEST_SKIP() << "no python3-jsonschema";
-  EXPECT_EQ(result.output, "True False False False False False False False False\n");
+  EXPECT_EQ(result.output, "True False False False False False False False False\n\n");
 }
 
 TEST(ReportPatterns, AStarStandsForAnyText) {
