@@ -38,16 +38,16 @@ constexpr std::array<std::string_view, 19> kNotCompared{"devices.other-processes
                                                         "devices.kernel-log",
                                                         "devices.of-others",
                                                         "devices.order-by-speed",
-                                                        "cublas.fp",
-                                                        "cublas.tf",
-                                                        "cublas.bf",
                                                         "driver.ptx-compiler.log",
                                                         "nccl.forced",
+                                                        "nccl.shared-memory",
+                                                        "nccl.all-reduce-sweep",
+                                                        "rank.",
                                                         "devices.gpu-",
                                                         "devices.nvlinks.",
+                                                        "devices.nvml-index.",
                                                         "peer.access-matrix",
                                                         "peer.paths",
-                                                        "devices.nvml-index.",
                                                         "runtime.device-count"};
 
 /// Where more is worse, and where less is.
@@ -69,8 +69,8 @@ const std::vector<Family>& families() {
         "toolkit.directory"},
        {"toolkit.", "process.libcudart", "process.libcublas", "process.libcublasLt",
         "process.libnvrtc", "process.libnvrtc-", "runtime.version", "runtime.header-version",
-        "runtime.code.", "cublas.version", "driver.verdict", "driver.device-code.",
-        "driver.entry-points."}},
+        "runtime.code.", "cublas.version", "cublas.kernel.", "driver.verdict",
+        "driver.device-code.", "driver.entry-points."}},
       {{"nccl.version", "toolkit.nccl"},
        {"nccl.version", "toolkit.nccl", "toolkit.nccl-built-for", "toolkit.loaded.libnccl",
         "process.libnccl"}},
@@ -82,6 +82,14 @@ const std::vector<Family>& families() {
 bool begins_with_any(std::string_view name, const auto& beginnings) {
   return std::ranges::any_of(beginnings,
                              [&](std::string_view item) { return name.starts_with(item); });
+}
+
+bool is_compared(std::string_view name) {
+  // What else cuBLAS tells is which clocks, power and heat a figure was taken at.
+  if (name.starts_with("cublas.")) {
+    return name == "cublas.version" || name.starts_with("cublas.kernel.");
+  }
+  return !begins_with_any(name, kNotCompared);
 }
 
 bool is_member(std::string_view name, std::string_view member) {
@@ -495,7 +503,7 @@ class Comparer {
     std::map<std::string, Told> facts;
     for (const Json& item : results.at("facts")) {
       const std::string name = words(item.at("name"));
-      if (begins_with_any(name, kNotCompared)) continue;
+      if (!is_compared(name)) continue;
       Told& told = facts[with_names(name, names)];
       told.name = name;
       const Json& value = item.at("value");

@@ -147,6 +147,9 @@ TEST(ReportComparison, FactsOfEachHostAreJudgedByTheirNames) {
                          {"devices.mig.00000000:01:00.0", false, true, "changed"},
                          {"devices.other-processes.00000000:01:00.0", 7, 6, "none"},
                          {"devices.nvlink-crc-data.00000000:01:00.0", 7, 9, "none"},
+                         {"cublas.fp64.00000000:01:00.0", "at 1980 MHz", "at 1965 MHz", "none"},
+                         {"cublas.version", "13.1.0", "13.2.0", "changed"},
+                         {"nccl.shared-memory", "room for 7 bytes", "room for 8 bytes", "none"},
                          {"process.libnccl", "/a", "/b", "changed"}}) {
     MadeResults before;
     MadeResults after;
