@@ -27,8 +27,8 @@ constexpr int kSamples = 5;
 constexpr int kBatch = 4;
 
 /// What a collective's bus bandwidth must reach of the ring of copies. NCCL reaches 0.70
-/// (all-gather over two) to 0.95 of it on H200; host memory, which is what NCCL falls back to, a
-/// sixth, and on GPUs with the fewest NVLinks still less than 0.4.
+/// (all-gather over two) to 0.95 of it on H200; host memory, which is what NCCL falls back to,
+/// an eighth at most, and on GPUs with the fewest NVLinks still less than 0.4.
 constexpr double kShareOfRing = 0.5;
 
 /// The collectives whose bandwidth the field compares.
