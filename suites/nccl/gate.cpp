@@ -107,12 +107,13 @@ TEST_F(Gate, SharedMemoryHasRoomForEveryRank) {
     const std::string root = Session::current().settings().host_root;
     std::error_code error;
     const std::filesystem::space_info space = std::filesystem::space(root + "/dev/shm", error);
-    std::uint64_t room = error ? 0 : std::uint64_t{space.available};
+    std::uint64_t size = error ? 0 : std::uint64_t{space.capacity};
     if (const auto mounts = read_text_file(root + "/proc/mounts")) {
-      room = std::min(room, shared_memory_limit(*mounts).value_or(room));
+      size = std::min(size, shared_memory_limit(*mounts).value_or(size));
     }
+    const std::uint64_t room = std::min(size, error ? 0 : std::uint64_t{space.available});
     const std::uint64_t needed = kControlBytes + kSegmentBytes * gpus_without_peers(devices);
-    fact("nccl.shared-memory", fmt::format("room for {} bytes, {} needed", room, needed));
+    fact("nccl.shared-memory", fmt::format("{} bytes, {} needed", size, needed));
     fact("nccl.locked-memory", locked_memory_limit());
     expect(room >= needed,
            Finding(shared_memory_full, {"file", "/dev/shm"},
