@@ -56,37 +56,6 @@ int floor_log2(std::uint64_t value) {
   return exponent;
 }
 
-/// What `work` makes of an element of a type's C++ type.
-template <typename Work>
-auto with_host_element(CollectiveType type, const Work& work) {
-  switch (type) {
-    case CollectiveType::int8:
-      return work(std::int8_t{});
-    case CollectiveType::uint8:
-      return work(std::uint8_t{});
-    case CollectiveType::int32:
-      return work(std::int32_t{});
-    case CollectiveType::uint32:
-      return work(std::uint32_t{});
-    case CollectiveType::int64:
-      return work(std::int64_t{});
-    case CollectiveType::uint64:
-      return work(std::uint64_t{});
-    case CollectiveType::float16:
-      return work(__half{});
-    case CollectiveType::float64:
-      return work(double{});
-    case CollectiveType::bfloat16:
-      return work(__nv_bfloat16{});
-    case CollectiveType::float8_e4m3:
-      return work(__nv_fp8_e4m3{});
-    case CollectiveType::float8_e5m2:
-      return work(__nv_fp8_e5m2{});
-    default:
-      return work(float{});
-  }
-}
-
 }  // namespace
 
 std::optional<Contributions> contributions_for(CollectiveType type, Reduction reduction,
@@ -158,14 +127,14 @@ cudaError_t check_collective(const void* result, std::size_t received, const Ori
 }
 
 double float_value(CollectiveType type, unsigned long long bits) {
-  return with_host_element(type, [bits](auto element) {
+  return with_element_of(type, [bits](auto element) {
     std::memcpy(static_cast<void*>(&element), &bits, sizeof(element));
     return static_cast<double>(value_of(element));
   });
 }
 
 unsigned long long element_bits(CollectiveType type, std::int64_t value) {
-  return with_host_element(type, [value](auto element) {
+  return with_element_of(type, [value](auto element) {
     element = element_of<decltype(element)>(value);
     unsigned long long bits = 0;
     std::memcpy(&bits, &element, sizeof(element));

@@ -11,9 +11,13 @@
 
 namespace conformance::kernels {
 
-/// Calls `work` with an element of the C++ type.
+/// What `work` makes of an element of the type's C++ type. For the host and for GPUs alike: `work`
+/// is of the side that calls.
+#ifdef __CUDACC__
+#pragma nv_exec_check_disable
+#endif
 template <typename Work>
-inline __device__ void with_element_of(CollectiveType type, const Work& work) {
+inline __host__ __device__ auto with_element_of(CollectiveType type, const Work& work) {
   switch (type) {
     case CollectiveType::int8:
       return work(std::int8_t{});
@@ -30,7 +34,7 @@ inline __device__ void with_element_of(CollectiveType type, const Work& work) {
     case CollectiveType::float16:
       return work(__half{});
     case CollectiveType::float32:
-      return work(float{});
+      break;
     case CollectiveType::float64:
       return work(double{});
     case CollectiveType::bfloat16:
@@ -40,6 +44,7 @@ inline __device__ void with_element_of(CollectiveType type, const Work& work) {
     case CollectiveType::float8_e5m2:
       return work(__nv_fp8_e5m2{});
   }
+  return work(float{});
 }
 
 /// The element that is exactly `value`.

@@ -111,7 +111,8 @@ class EpilogueBench {
   }
 
   void poison(const DeviceBuffer<std::byte>& buffer) {
-    ensure(CONFORMANCE_CALL(cudaMemsetAsync(buffer.data(), 0xFF, buffer.bytes(), stream_.get())));
+    ensure(
+        CONFORMANCE_CALL(cudaMemsetAsync(buffer.data(), kPoison, buffer.bytes(), stream_.get())));
   }
 
   std::vector<double> values(const DeviceBuffer<std::byte>& buffer) {

@@ -12,11 +12,6 @@
 namespace conformance::cublas {
 namespace {
 
-/// Every byte of memory that holds no value. In each type of floating point it makes a NaN, and of
-/// integers -1, so that an element that was not written, or was read from between the columns,
-/// shows.
-constexpr unsigned char kPoison = 0xFF;
-
 unsigned multiple_of(unsigned step, unsigned at_least) {
   return (at_least + step - 1) / step * step;
 }

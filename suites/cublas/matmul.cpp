@@ -285,6 +285,12 @@ Finding cublas_finding(const Status& status, const Subject& subject) {
 
 }  // namespace
 
+void keep_sums_in_the_accumulator(const CublasHandle& handle) {
+  ensure(CONFORMANCE_CALL(cublasSetMathMode(
+      handle.get(), static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH |
+                                              CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION))));
+}
+
 cublasOperation_t operation(const kernels::MatrixLayout& layout) {
   if (!layout.transposed) return CUBLAS_OP_N;
   return layout.conjugated ? CUBLAS_OP_C : CUBLAS_OP_T;

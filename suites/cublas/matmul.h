@@ -70,6 +70,15 @@ class Scalar {
   alignas(16) std::array<std::byte, 16> bytes_{};
 };
 
+/// Every byte of memory that holds no value. In each type of floating point it makes a NaN, which
+/// no bound accepts, and of integers -1, so that an element that was not written, or was read from
+/// between the columns, shows.
+inline constexpr unsigned char kPoison = 0xFF;
+
+/// Keeps the partial sums of split products out of the type of C, where no bound for the
+/// accumulator would cover them. Throws StatusError.
+void keep_sums_in_the_accumulator(const CublasHandle& handle);
+
 /// A product and how its operands lie in memory.
 struct Multiplication {
   kernels::Product product;

@@ -21,8 +21,6 @@ constexpr std::string_view kSource =
     "cuBLAS: cublas<t>gemm, cublasGemmEx, cublasLtMatmul, Results Reproducibility; Higham, "
     "Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.5";
 
-// In each type of floating point these bytes make a NaN, which no bound accepts.
-constexpr unsigned char kPoison = 0xFF;
 /// How often each product is computed.
 constexpr int kRepeats = 4;
 
@@ -61,12 +59,7 @@ class Trial {
         c_(kernels::elements_of(multiplication_.c) * kernels::bytes_of(precision.result)),
         hash_(stream_),
         check_(stream_) {
-    // Otherwise partial sums of a split product may be added in the type of C, which no bound for
-    // the accumulator covers.
-    ensure(CONFORMANCE_CALL(cublasSetMathMode(
-        handle_.get(),
-        static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH |
-                                  CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION))));
+    keep_sums_in_the_accumulator(handle_);
     fill(a_, precision.element, multiplication_.a, multiplication_.product.a);
     fill(b_, precision.element_b, multiplication_.b, multiplication_.product.b);
   }

@@ -14,9 +14,6 @@
 namespace conformance::cublas {
 namespace {
 
-// In each floating-point type these bytes make a NaN, which no bound accepts.
-constexpr unsigned char kPoison = 0xFF;
-
 /// After so many rows of A, and columns of B, they repeat, and so does the product: its reference
 /// is a small one. A prime, so that no slip by a power of two meets the same data.
 constexpr unsigned kPeriod = 1021;
@@ -79,11 +76,7 @@ VerifiedProducts::VerifiedProducts(const Precision& precision, const CudaDevice&
       sums_(kMostAtOnce * sums_each()),
       sums_on_host_(sums_.size()),
       events_(2 * kMostAtOnce + 1) {
-  // Otherwise partial sums of a split product may be added in the type of C, which no bound for
-  // the accumulator covers.
-  ensure(CONFORMANCE_CALL(cublasSetMathMode(
-      handle_.get(), static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH |
-                                               CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION))));
+  keep_sums_in_the_accumulator(handle_);
   const auto fill = [&](const DeviceBuffer<std::byte>& target, kernels::Element element,
                         const kernels::MatrixLayout& layout, const kernels::MatrixValues& values) {
     ensure(CONFORMANCE_CALL(
