@@ -2,8 +2,13 @@
 # the journals into the reports, also after failures. Arguments of conformance-report may follow.
 function(add_conformance_report)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "" "WRITE_ARGUMENTS")
-  add_test(NAME report.Begin COMMAND conformance-report begin)
-  add_test(NAME report.Write COMMAND conformance-report write ${arg_WRITE_ARGUMENTS})
-  set_tests_properties(report.Begin PROPERTIES FIXTURES_SETUP report TIMEOUT 120)
-  set_tests_properties(report.Write PROPERTIES FIXTURES_CLEANUP report TIMEOUT 300)
+  add_conformance_test(
+    report.Begin
+    COMMAND conformance-report begin
+    BUILD_ONLY --source "${PROJECT_SOURCE_DIR}"
+    PROPERTIES FIXTURES_SETUP report TIMEOUT 120)
+  add_conformance_test(
+    report.Write
+    COMMAND conformance-report write ${arg_WRITE_ARGUMENTS}
+    PROPERTIES FIXTURES_CLEANUP report TIMEOUT 300)
 endfunction()

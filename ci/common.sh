@@ -1,8 +1,15 @@
-# What ci/conformance, ci/selftest and .ci/run share. Sourced, not run.
+# What ci/conformance, ci/selftest and .ci/run share. Sourced, not run; `root` is the folder above ci/.
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # for those who source this
+
+# An installation has no sources, and what a build makes lies where the sources would.
+if [[ -f $root/CMakeLists.txt ]]; then
+  installed='' this=ci/${0##*/} default_build=$root/build
+else
+  installed=yes this=${0##*/} default_build=$root
+fi
 
 # What a build needs of a Debian or Ubuntu root, beside the CUDA toolkit and NCCL.
-# shellcheck disable=SC2034  # for those who source this
 build_packages=(cmake ninja-build g++ libgtest-dev nlohmann-json3-dev libfmt-dev libcli11-dev)
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }

@@ -187,7 +187,7 @@ struct Request {
 };
 
 int launch(const Request& request) {
-  const report::Folder folder = report::report_folder(CONFORMANCE_REPORT_DIR);
+  const report::Folder folder = report::report_folder(report::home() / "report");
   if (!report::is_entry_name(request.entry)) {
     throw CannotRun(fmt::format("an entry is named <layer>.<Suite>, not \"{}\"", request.entry));
   }

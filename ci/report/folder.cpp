@@ -13,6 +13,8 @@
 
 #include <fmt/format.h>
 
+#include "fixtures/child.h"
+
 namespace conformance::report {
 namespace {
 
@@ -91,6 +93,8 @@ fs::path Folder::suite_journal(std::string_view entry) const {
 fs::path Folder::launch_journal(std::string_view entry) const {
   return journals() / fmt::format("{}{}", entry, kLaunchEnding);
 }
+
+fs::path home() { return fs::path(own_executable()).parent_path().parent_path(); }
 
 Folder report_folder(const fs::path& fallback) {
   const char* chosen = std::getenv("CONFORMANCE_REPORT_DIR");

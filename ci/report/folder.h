@@ -28,6 +28,9 @@ struct Folder {
   std::filesystem::path html() const { return root / "index.html"; }
 };
 
+/// The build, or the installation, that this program is in: the folder above its own.
+std::filesystem::path home();
+
 /// CONFORMANCE_REPORT_DIR, which must be absolute because CTest starts each test in another folder;
 /// without it `fallback`.
 Folder report_folder(const std::filesystem::path& fallback);

@@ -177,13 +177,15 @@ int run(int argc, char** argv) {
   CLI::App app{"Reports of conformance runs. Exit code: 0 conformant, 1 not, 2 could not run."};
   app.require_subcommand(1);
   std::string folder_option;
-  std::string manifests = CONFORMANCE_MANIFEST_DIR;
+  std::string manifests = home() / "manifest";
   std::string mode = "auto";
   std::string file;
+  std::string source;
   bool select_nothing = false;
   app.add_option("--report", folder_option,
                  "The report's folder (default: $CONFORMANCE_REPORT_DIR, else the build's)");
   CLI::App* begin = app.add_subcommand("begin", "Start a run: forget the last one");
+  begin->add_option("--source", source, "The project's folder, where CTest's presets are");
   begin->add_flag("--select-nothing", select_nothing, "No entry was asked for");
   CLI::App* write =
       app.add_subcommand("write", "Write results.json, junit.xml, index.html and metrics.prom");
@@ -205,7 +207,8 @@ int run(int argc, char** argv) {
   CLI::App* check =
       app.add_subcommand("check-policy", "Say what is wrong with a policy, if anything");
   check->add_option("policy", policy, "The policy")->required();
-  check->add_flag("--simulated", simulated, "It is for a run on simulated GPUs");
+  check->add_flag("--simulated", simulated, "It is for a run on simulated GPUs")
+      ->envname("CONFORMANCE_SIMULATED");
   CLI::App* record_command =
       app.add_subcommand("record", "Write the policy that a conformant run keeps");
   record_command->add_option("policy", policy, "Where it goes")->required();
@@ -226,10 +229,10 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitPassed : kExitUsage;
   }
-  const Folder folder = folder_option.empty() ? report_folder(CONFORMANCE_REPORT_DIR)
+  const Folder folder = folder_option.empty() ? report_folder(home() / "report")
                                               : Folder{std::filesystem::absolute(folder_option)};
   if (begin->parsed()) {
-    const Run begun = begin_run(folder, CONFORMANCE_SOURCE_DIR, select_nothing);
+    const Run begun = begin_run(folder, source, select_nothing);
     expected_policy(begun.simulated);  // a wrong policy is said now, not after the whole run
     fmt::print("run {} reports to {}\n", begun.id, folder.root.native());
     return kExitPassed;

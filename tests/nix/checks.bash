@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034 # what the tests read
-# Checks for the tests of ci/nix. A test sources this, groups its checks under `case_`, and ends with `finish`.
+# Checks for tests that are scripts. A test sources this, groups its checks under `case_`, and ends with `finish`.
 set -euo pipefail
 unset CDPATH CONFORMANCE_DRIVER_LIB
 
