@@ -118,7 +118,7 @@ std::string comparison_junit(const Comparison& comparison) {
       (bad ? worse : others) += describe(difference) + '\n';
       count += bad ? 1 : 0;
     }
-    cases += fmt::format("<testcase classname=\"{}comparison\" name=\"{}\" time=\"0\">\n", prefix,
+    cases += fmt::format("<testcase classname=\"{}comparison\" name=\"{}\" time=\"0.0\">\n", prefix,
                          escape_xml(part));
     if (count > 0) {
       ++failures;
@@ -130,12 +130,11 @@ std::string comparison_junit(const Comparison& comparison) {
     if (!others.empty()) cases += fmt::format("<system-out>{}</system-out>\n", escape_xml(others));
     cases += "</testcase>\n";
   }
-  const std::string totals =
-      fmt::format("tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\" time=\"0\"",
-                  kParts.size(), failures);
+  const std::string totals = fmt::format("tests=\"{}\" failures=\"{}\" errors=\"0\" time=\"0.0\"",
+                                         kParts.size(), failures);
   return fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{0}\" {1}>\n"
-      "<testsuite name=\"{2}comparison\" {1}>\n<properties>\n"
+      "<testsuite name=\"{2}comparison\" {1} skipped=\"0\">\n<properties>\n"
       "<property name=\"before\" value=\"{3}\"/>\n<property name=\"after\" value=\"{4}\"/>\n"
       "<property name=\"compared\" value=\"{5}\"/>\n</properties>\n{6}</testsuite>\n"
       "</testsuites>\n",
