@@ -13,6 +13,12 @@ inline __host__ __device__ double load_fp8(const void* matrix, std::size_t index
   const auto bits = static_cast<const __nv_fp8_storage_t*>(matrix)[index];
   return __half2float(__half(__nv_cvt_fp8_to_halfraw(bits, kind)));
 }
+/// For values that it holds: 0, 1/2, 1, 3/2, 2, 3, 4, 6 and their opposites.
+inline __device__ unsigned to_e2m1(double value) {
+  const auto halves = static_cast<unsigned>(2 * (value < 0 ? -value : value));
+  const unsigned magnitude = halves < 4 ? halves : (halves < 8 ? 2 + halves / 2 : 4 + halves / 4);
+  return magnitude | (value < 0 ? 8u : 0u);
+}
 inline __device__ void store_fp8(void* matrix, std::size_t index, __nv_fp8_interpretation_t kind,
                                  double value) {
   static_cast<__nv_fp8_storage_t*>(matrix)[index] =
@@ -42,6 +48,7 @@ inline __host__ __device__ double load_element(const void* matrix, std::size_t i
       return static_cast<const std::int32_t*>(matrix)[index];
     case Element::complex_fp64:
     case Element::complex_fp32:
+    case Element::e2m1:  // no result is of it
       break;
   }
   return 0;
@@ -78,6 +85,7 @@ inline __device__ void store_element(void* matrix, std::size_t index, Element el
       break;
     case Element::complex_fp64:
     case Element::complex_fp32:
+    case Element::e2m1:  // two at a time: to_e2m1
       break;
   }
 }

@@ -136,6 +136,14 @@ TEST_F(Exact, EmulatedFloatProductsEqualIntegerArithmetic) {
   check_precision(require(Devices{1}), fp32_emulated);
 }
 
+TEST_F(Exact, EmulatedDoubleProductsEqualIntegerArithmetic) {
+  claim(
+      "cublasGemmEx with CUBLAS_COMPUTE_64F_EMULATED_FIXEDPOINT gives every element exactly where "
+      "no sum needs rounding",
+      kEmulationSource);
+  check_precision(require(Devices{1}), fp64_emulated);
+}
+
 TEST_F(Exact, Int8ProductsEqualIntegerArithmetic) {
   claim("cublasGemmEx with CUDA_R_8I and CUBLAS_COMPUTE_32I gives every element exactly", kSource);
   check_precision(require(Devices{1}), int8);

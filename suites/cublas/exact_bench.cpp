@@ -57,9 +57,9 @@ ExactBench::ExactBench(const Precision& precision, const CudaDevice& device,
     : precision_(precision),
       subject_(device.subject()),
       handle_(stream_),
-      a_(most_elements * kernels::bytes_of(precision.element)),
-      b_(most_elements * kernels::bytes_of(precision.element_b)),
-      c_(most_elements * kernels::bytes_of(precision.result)),
+      a_(kernels::bytes_of(precision.element, most_elements)),
+      b_(kernels::bytes_of(precision.element_b, most_elements)),
+      c_(kernels::bytes_of(precision.result, most_elements)),
       product_check_(stream_),
       guard_check_(stream_) {}
 
@@ -69,21 +69,21 @@ std::size_t ExactBench::room_for(const Multiplication& it) {
 }
 
 void* ExactBench::a(const Place& place) const {
-  return a_.data() + place.a * kernels::bytes_of(precision_.element);
+  return a_.data() + kernels::bytes_of(precision_.element, place.a);
 }
 void* ExactBench::b(const Place& place) const {
-  return b_.data() + place.b * kernels::bytes_of(precision_.element_b);
+  return b_.data() + kernels::bytes_of(precision_.element_b, place.b);
 }
 void* ExactBench::c(const Place& place) const {
-  return c_.data() + place.c * kernels::bytes_of(precision_.result);
+  return c_.data() + kernels::bytes_of(precision_.result, place.c);
 }
 
-void ExactBench::fill(const Multiplication& it, const Place& place) {
+void ExactBench::fill(const Multiplication& it, const Place& place, const OperandFactors* factors) {
   const kernels::Product& product = it.product;
   prepare(a_, place.a, precision_.element, it.a, &product.a,
-          it.a.transposed ? product.m : product.k);
+          it.a.transposed ? product.m : product.k, factors == nullptr ? nullptr : &factors->a);
   prepare(b_, place.b, precision_.element_b, it.b, &product.b,
-          it.b.transposed ? product.k : product.n);
+          it.b.transposed ? product.k : product.n, factors == nullptr ? nullptr : &factors->b);
   // With beta 0 a NaN in C must not reach the result.
   prepare(c_, place.c, precision_.result, it.c, product.beta == 0 ? nullptr : &product.c,
           product.n + kGuardColumns);
@@ -91,17 +91,24 @@ void ExactBench::fill(const Multiplication& it, const Place& place) {
 
 void ExactBench::prepare(const DeviceBuffer<std::byte>& buffer, std::size_t first,
                          kernels::Element element, const kernels::MatrixLayout& layout,
-                         const kernels::MatrixValues* values, unsigned stored_columns) {
-  const std::size_t size = kernels::bytes_of(element);
-  const std::size_t bytes = std::size_t{layout.leading} * stored_columns * size;
-  if (first * size + bytes > buffer.bytes()) {
+                         const kernels::MatrixValues* values, unsigned stored_columns,
+                         const kernels::BlockFactors* factors) {
+  const std::size_t before = kernels::bytes_of(element, first);
+  const std::size_t bytes =
+      kernels::bytes_of(element, std::size_t{layout.leading} * stored_columns);
+  if (before + bytes > buffer.bytes()) {
     throw std::logic_error("a matrix is larger than its buffer");
   }
   if (bytes == 0) return;
-  std::byte* const begin = buffer.data() + first * size;
+  std::byte* const begin = buffer.data() + before;
   ensure(CONFORMANCE_CALL(cudaMemsetAsync(begin, kPoison, bytes, stream_.get())));
   if (values == nullptr) return;
-  ensure(CONFORMANCE_CALL(kernels::fill_matrix(begin, element, layout, *values, stream_.get())));
+  if (factors == nullptr) {
+    ensure(CONFORMANCE_CALL(kernels::fill_matrix(begin, element, layout, *values, stream_.get())));
+  } else {
+    ensure(CONFORMANCE_CALL(
+        kernels::fill_scaled_matrix(begin, element, layout, *values, *factors, stream_.get())));
+  }
 }
 
 void ExactBench::check(const Multiplication& it) {

@@ -32,6 +32,11 @@ struct Place {
   std::size_t a = 0, b = 0, c = 0;
 };
 
+/// Factors of the blocks of A and B.
+struct OperandFactors {
+  kernels::BlockFactors a, b;
+};
+
 /// What a device needs to compute products of one type and to check every element and everything
 /// around them.
 class ExactBench {
@@ -53,8 +58,10 @@ class ExactBench {
   void* b(const Place& place = {}) const;
   void* c(const Place& place = {}) const;
 
-  /// Fills the operands, and all around them with bytes that are NaN; C too if beta is 0.
-  void fill(const Multiplication& it, const Place& place = {});
+  /// Fills the operands, and all around them with bytes that are NaN; C too if beta is 0. With
+  /// `factors`, what is stored of A and B is divided by them.
+  void fill(const Multiplication& it, const Place& place = {},
+            const OperandFactors* factors = nullptr);
   /// Compares the result; ends the test if anything is wrong. `how` says which call made it.
   void verify(const Multiplication& it, const Place& place = {}, std::string_view how = "");
   /// Computes a product as multiply() does, and verifies it.
@@ -63,7 +70,7 @@ class ExactBench {
  private:
   void prepare(const DeviceBuffer<std::byte>& buffer, std::size_t first, kernels::Element element,
                const kernels::MatrixLayout& layout, const kernels::MatrixValues* values,
-               unsigned stored_columns);
+               unsigned stored_columns, const kernels::BlockFactors* factors = nullptr);
   bool judge_product(const Multiplication& it, const Place& place, const std::string& text);
   bool judge_surroundings(const Multiplication& it, const std::string& text);
 

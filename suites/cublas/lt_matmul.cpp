@@ -65,6 +65,8 @@ LtMatmul::LtMatmul(const CublasHandle& handle, const Precision& precision,
   if (options.scale_a != nullptr) {
     set(made, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, options.scale_a);
     set(made, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, options.scale_b);
+    set(made, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, options.scale_mode_a);
+    set(made, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, options.scale_mode_b);
   }
   if (options.bias != nullptr) set(made, CUBLASLT_MATMUL_DESC_BIAS_POINTER, options.bias);
   if (options.aux != nullptr) {

@@ -15,8 +15,10 @@ namespace conformance::cublas {
 struct LtOptions {
   void* workspace = nullptr;  ///< aligned to 256 bytes
   std::size_t workspace_bytes = 0;
-  const float* scale_a = nullptr;  ///< factors of A and B, where they are of 8 bits; 1 if null
-  const float* scale_b = nullptr;
+  const void* scale_a = nullptr;  ///< factors of A and B, where they are narrow; 1 if null
+  const void* scale_b = nullptr;
+  cublasLtMatmulMatrixScale_t scale_mode_a = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+  cublasLtMatmulMatrixScale_t scale_mode_b = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;  ///< one element of C's type for each row of C
   void* aux = nullptr;         ///< what GELU is applied to, of C's type

@@ -78,6 +78,16 @@ const Precision fp32_emulated{.name = "fp32-emulated",
                               .exact_limit = std::int64_t{1} << 24,
                               .significand_bits = 24,
                               .accumulator = 0x1p-18};
+const Precision fp64_emulated{.name = "fp64-emulated",
+                              .element = Element::fp64,
+                              // CUBLAS_COMPUTE_64F_EMULATED_FIXEDPOINT, which older headers lack.
+                              .compute = static_cast<cublasComputeType_t>(79),
+                              .optional = true,
+                              .integer_bits = 19,
+                              // The parts of an operand may have signs of their own.
+                              .exact_limit = std::int64_t{1} << 51,
+                              .significand_bits = 53,
+                              .accumulator = 0x1p-53};
 const Precision int8{.name = "int8",
                      .element = Element::int8,
                      .result = Element::int32,
@@ -149,6 +159,19 @@ const Precision e5m2_to_fp32{.name = "e5m2 to fp32",
                              .significand_bits = 3,
                              .accumulator = 0x1p-12,
                              .longest = 2048};
+const Precision e2m1{.name = "e2m1",
+                     .element = Element::e2m1,
+                     .result = Element::bf16,
+                     .compute = CUBLAS_COMPUTE_32F,
+                     .compute_capability = 100,
+                     .dimension_step = 32,
+                     .leading_step = 32,
+                     .only_tn = true,
+                     .integer_bits = 2,
+                     .exact_limit = std::int64_t{1} << 8,
+                     .significand_bits = 2,
+                     .output = 0x1p-8,
+                     .output_smallest = 0x1p-134};
 const Precision complex_fp64{.name = "complex-fp64",
                              .element = Element::complex_fp64,
                              .compute = CUBLAS_COMPUTE_64F,
@@ -178,6 +201,8 @@ cudaDataType_t data_type(Element element) {
       return CUDA_R_8F_E4M3;
     case Element::e5m2:
       return CUDA_R_8F_E5M2;
+    case Element::e2m1:
+      return CUDA_R_4F_E2M1;
     case Element::int8:
       return CUDA_R_8I;
     case Element::int32:
@@ -191,10 +216,8 @@ cudaDataType_t data_type(Element element) {
 }
 
 Element scale_type(const Precision& precision) {
-  if (is_complex(precision)) return precision.element;
+  if (is_complex(precision) || precision.element == Element::fp64) return precision.element;
   switch (precision.compute) {
-    case CUBLAS_COMPUTE_64F:
-      return Element::fp64;
     case CUBLAS_COMPUTE_16F:
       return Element::fp16;
     case CUBLAS_COMPUTE_32I:
@@ -207,7 +230,8 @@ Element scale_type(const Precision& precision) {
 bool is_complex(const Precision& precision) { return kernels::is_complex(precision.element); }
 
 bool needs_lt(const Precision& precision) {
-  return precision.element == Element::e4m3 || precision.element == Element::e5m2;
+  return precision.element == Element::e4m3 || precision.element == Element::e5m2 ||
+         precision.element == Element::e2m1;
 }
 
 namespace {

@@ -40,14 +40,16 @@ struct Precision {
   double output_smallest = 0;  ///< half of C's smallest positive number; 0 if they are of one type
 };
 extern const Precision fp64, fp32, tf32, fp16, bf16;
-/// fp16 with sums of fp16; fp32 by sums of products of bf16.
-extern const Precision fp16_sums, fp32_emulated;
+/// fp16 with sums of fp16; fp32 by sums of products of bf16; fp64 by those of integers.
+extern const Precision fp16_sums, fp32_emulated, fp64_emulated;
 /// int8 with sums and results of int32.
 extern const Precision int8;
 /// e4m3 by e4m3, and e5m2 by e4m3, with results of bf16.
 extern const Precision e4m3, e5m2;
 /// The same with results of fp32, which show all bits of the operands.
 extern const Precision e4m3_to_fp32, e5m2_to_fp32;
+/// e2m1 with results of bf16: only with a factor for each block of 16 elements.
+extern const Precision e2m1;
 extern const Precision complex_fp64, complex_fp32;
 
 cudaDataType_t data_type(kernels::Element element);

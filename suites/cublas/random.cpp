@@ -270,6 +270,11 @@ TEST_F(Random, EmulatedFloatProductsAreWithinTheirBoundAndTheSameEverywhere) {
   check_precision(require(Devices{1}), fp32_emulated);
 }
 
+TEST_F(Random, EmulatedDoubleProductsAreWithinTheirBoundAndTheSameEverywhere) {
+  claim(fmt::format("cublasGemmEx with CUBLAS_COMPUTE_64F_EMULATED_FIXEDPOINT{}", kClaim), kSource);
+  check_precision(require(Devices{1}), fp64_emulated);
+}
+
 TEST_F(Random, Int8ProductsAreRightAndTheSameEverywhere) {
   claim(
       "cublasGemmEx with CUDA_R_8I and CUBLAS_COMPUTE_32I gives every element exactly, at each "

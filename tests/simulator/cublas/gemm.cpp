@@ -10,6 +10,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp4.h>
 #include <cuda_fp8.h>
 
 namespace conformance::sim::cublas {
@@ -23,6 +24,12 @@ Number part_of(Number number) {
 double load_fp8(const void* numbers, std::size_t index, __nv_fp8_interpretation_t kind) {
   const auto bits = static_cast<const __nv_fp8_storage_t*>(numbers)[index];
   return __half2float(__half(__nv_cvt_fp8_to_halfraw(bits, kind)));
+}
+
+double load_fp4(const void* numbers, std::size_t index) {
+  const unsigned pair = static_cast<const unsigned char*>(numbers)[index / 2];
+  const auto bits = static_cast<__nv_fp4_storage_t>(index % 2 == 0 ? pair & 15 : pair >> 4);
+  return __half2float(__half(__nv_cvt_fp4_to_halfraw(bits, __NV_E2M1)));
 }
 
 /// Of complex numbers, the parts.
@@ -40,6 +47,8 @@ double load_part(const void* numbers, std::size_t index, Number type) {
       return load_fp8(numbers, index, __NV_E4M3);
     case Number::e5m2:
       return load_fp8(numbers, index, __NV_E5M2);
+    case Number::e2m1:
+      return load_fp4(numbers, index);
     case Number::int8:
       return static_cast<const std::int8_t*>(numbers)[index];
     case Number::int32:
@@ -120,6 +129,39 @@ struct RealProduct {
   }
 };
 
+/// The factor of the block with element `across` of an operand that has `width` of them, and
+/// `depth` of `deep`.
+double factor_of(const BlockFactors& factors, std::size_t across, std::size_t width,
+                 std::size_t depth, std::size_t deep) {
+  using Mode = BlockFactors::Mode;
+  const auto* const numbers = static_cast<const float*>(factors.values);
+  // Those of one byte lie in tiles of 128 x 4.
+  const auto in_tiles = [&](std::size_t block) {
+    const std::size_t tiles = (deep + 4 * block - 1) / (4 * block);
+    const std::size_t tile = across / 128 * tiles + depth / (4 * block);
+    return 512 * tile + 16 * (across % 32) + 4 * (across / 32 % 4) + depth / block % 4;
+  };
+  switch (factors.mode) {
+    case Mode::none:
+      return 1;
+    case Mode::vector:
+      return numbers[across];
+    case Mode::vector_128:
+      return numbers[depth / 128 * width + across];
+    case Mode::square_128: {
+      const std::size_t blocks = (deep + 127) / 128;
+      return numbers[across / 128 * ((blocks + 3) / 4 * 4) + depth / 128];
+    }
+    case Mode::vector_32: {
+      const auto* const exponents = static_cast<const unsigned char*>(factors.values);
+      return std::ldexp(1.0, exponents[in_tiles(32)] - 127);
+    }
+    case Mode::vector_16:
+      return load_fp8(factors.values, in_tiles(16), __NV_E4M3);
+  }
+  return 0;
+}
+
 /// Where element (row, column) of op(X) is stored.
 std::size_t place(Transpose transpose, std::size_t row, std::size_t column, std::size_t leading) {
   return transpose == Transpose::none ? column * leading + row : row * leading + column;
@@ -172,7 +214,9 @@ void multiply(const Gemm& g) {
     for (std::size_t i = 0; i < g.m; ++i) {
       const std::size_t at = place(g.transpose_a, i, l, g.lda);
       for (std::size_t p = 0; p < parts; ++p) {
-        product.a[(l * parts + p) * g.m + i] = part(g.a, at, p, g.type_a, g.transpose_a);
+        product.a[(l * parts + p) * g.m + i] =
+            part(g.a, at, p, g.type_a, g.transpose_a) *
+            static_cast<Sum>(factor_of(g.factors_a, i, g.m, l, g.k));
       }
     }
   }
@@ -180,7 +224,8 @@ void multiply(const Gemm& g) {
     for (std::size_t l = 0; l < g.k; ++l) {
       const std::size_t at = place(g.transpose_b, l, j, g.ldb);
       Sum* const column = &product.b[j * parts * product.k + l * parts];
-      column[0] = part(g.b, at, 0, g.type_b, g.transpose_b);
+      column[0] = part(g.b, at, 0, g.type_b, g.transpose_b) *
+                  static_cast<Sum>(factor_of(g.factors_b, j, g.n, l, g.k));
       if (parts == 1) continue;
       const Sum imaginary = part(g.b, at, 1, g.type_b, g.transpose_b);
       column[1] = -imaginary;
@@ -229,6 +274,7 @@ std::size_t bytes_of(Number number) {
       return 2;
     case Number::e4m3:
     case Number::e5m2:
+    case Number::e2m1:
     case Number::int8:
       return 1;
   }

@@ -105,9 +105,9 @@ Work work_of(Number type, const void* alpha, const void* a, const void* b, const
 std::optional<Work> work_of(cudaDataType_t a, cudaDataType_t b, cudaDataType_t c,
                             cublasComputeType_t compute) {
   const std::optional<Number> type_a = number_of(a), type_b = number_of(b), type_c = number_of(c);
-  // 8-bit floating point is cuBLASLt's alone.
+  // Narrow floating point is cuBLASLt's alone.
   if (!type_a || !type_b || !type_c || type_a == Number::e4m3 || type_a == Number::e5m2 ||
-      !supported(*type_a, *type_b, *type_c, compute)) {
+      type_a == Number::e2m1 || !supported(*type_a, *type_b, *type_c, compute)) {
     return std::nullopt;
   }
   Work work;
@@ -244,8 +244,11 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
                             cudaDataType_t c_type, int ldc, cublasComputeType_t compute,
                             cublasGemmAlgo_t) {
   std::optional<Work> work = work_of(a_type, b_type, c_type, compute);
-  const bool emulation = static_cast<int>(compute) == kEmulatedFp32;
-  if (!work || (emulation && World::get().faults().at({"emulation of fp32"}).code)) {
+  const auto lacks = [compute](int emulation, const char* name) {
+    return static_cast<int>(compute) == emulation && World::get().faults().at({name}).code;
+  };
+  if (!work || lacks(kEmulatedFp32, "emulation of fp32") ||
+      lacks(kEmulatedFp64, "emulation of fp64")) {
     return unsupported(handle);
   }
   work->gemm.a = a;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <cublasLt.h>
@@ -42,6 +43,8 @@ std::size_t size_of(cublasLtMatmulDescAttributes_t attribute) {
     case CUBLASLT_MATMUL_DESC_TRANSA:
     case CUBLASLT_MATMUL_DESC_TRANSB:
     case CUBLASLT_MATMUL_DESC_EPILOGUE:
+    case CUBLASLT_MATMUL_DESC_A_SCALE_MODE:
+    case CUBLASLT_MATMUL_DESC_B_SCALE_MODE:
       return sizeof(std::int32_t);
     case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
     case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
@@ -59,6 +62,36 @@ std::size_t size_of(cublasLtMatmulDescAttributes_t attribute) {
 Layout& layout_of(cublasLtMatrixLayout_t layout) { return *reinterpret_cast<Layout*>(layout); }
 Description& description_of(cublasLtMatmulDesc_t description) {
   return *reinterpret_cast<Description*>(description);
+}
+
+BlockFactors::Mode mode_of(std::int32_t mode) {
+  switch (mode) {
+    case CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F:
+      return BlockFactors::Mode::vector;
+    case CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F:
+      return BlockFactors::Mode::vector_128;
+    case CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F:
+      return BlockFactors::Mode::square_128;
+    case CUBLASLT_MATMUL_MATRIX_SCALE_VEC32_UE8M0:
+      return BlockFactors::Mode::vector_32;
+    case CUBLASLT_MATMUL_MATRIX_SCALE_VEC16_UE4M3:
+      return BlockFactors::Mode::vector_16;
+    default:
+      return BlockFactors::Mode::none;
+  }
+}
+
+/// Whether a GPU of this major revision multiplies such operands with these factors, as cuBLAS's
+/// Narrow Precision Data Types Usage has it.
+bool scalable(Number type, BlockFactors::Mode a, BlockFactors::Mode b, int major) {
+  using Mode = BlockFactors::Mode;
+  if (type == Number::e2m1) return a == Mode::vector_16 && b == a && major >= 10;
+  if (a == Mode::none && b == a) return true;
+  if (type != Number::e4m3 && type != Number::e5m2) return false;
+  if (a == Mode::vector_32) return b == a && major >= 10;
+  if (major != 9 || a == Mode::vector_16) return false;
+  if (a == Mode::vector || b == Mode::vector) return a == b;
+  return a == Mode::vector_128 || b == Mode::vector_128;
 }
 
 /// A product as described, as yet without memory; or why there is none.
@@ -93,6 +126,13 @@ cublasStatus_t describe(cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t a
   gemm.type_a = *type_a;
   gemm.type_b = *type_b;
   gemm.type_c = *type_c;
+  using Mode = std::int32_t;
+  gemm.factors_a.mode = mode_of(description.get(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, Mode{0}));
+  gemm.factors_b.mode = mode_of(description.get(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, Mode{0}));
+  if (!scalable(*type_a, gemm.factors_a.mode, gemm.factors_b.mode,
+                device_at(current_ordinal())->gpu().major)) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
   const bool narrow = bytes_of(*type_a) == 1 && type_a != Number::int8;
   if (narrow && (plain_a || !plain_b || gemm.m % 16 != 0 || gemm.k % 16 != 0)) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -105,6 +145,13 @@ cublasStatus_t describe(cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t a
   const float* const none = nullptr;
   work.scale_a = description.get(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, none);
   work.scale_b = description.get(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, none);
+  if (gemm.factors_a.mode != BlockFactors::Mode::none) {
+    gemm.factors_a.values = std::exchange(work.scale_a, nullptr);
+    gemm.factors_b.values = std::exchange(work.scale_b, nullptr);
+    if (gemm.factors_a.values == nullptr || gemm.factors_b.values == nullptr) {
+      return CUBLAS_STATUS_INVALID_VALUE;
+    }
+  }
   const auto epilogue = static_cast<unsigned>(description.get(CUBLASLT_MATMUL_DESC_EPILOGUE, 1));
   const auto has = [epilogue](cublasLtEpilogue_t bit) { return (epilogue & bit) != 0; };
   gemm.relu = has(CUBLASLT_EPILOGUE_RELU);

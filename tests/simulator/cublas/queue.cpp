@@ -24,6 +24,7 @@ double operations_per_clock(const Gpu& gpu, const Gemm& gemm) {
       return hopper ? 4096 : (ampere ? 2048 : 512);
     case Number::e4m3:
     case Number::e5m2:
+    case Number::e2m1:
     case Number::int8:
       return hopper ? 8192 : (ampere ? 4096 : 1024);
     default:
@@ -48,7 +49,10 @@ void spoil(const std::string& name, int device, cudaStream_t& stream, Work& work
   if (defect("stream")) stream = cudaStreamLegacy;
   if (defect("bias")) work.gemm.bias = nullptr;
   if (defect("activation")) work.gemm.relu = work.gemm.gelu = false;
-  if (defect("factors")) work.scale_a = work.scale_b = nullptr;
+  if (defect("factors")) {
+    work.scale_a = work.scale_b = nullptr;
+    work.gemm.factors_a = work.gemm.factors_b = {};
+  }
   if (work.scales_on_device && defect("scalars")) {
     work.scales_on_device = false;
     work.alpha = work.beta = kZero.data();
@@ -99,6 +103,8 @@ std::optional<Number> number_of(cudaDataType_t type) {
       return Number::e4m3;
     case CUDA_R_8F_E5M2:
       return Number::e5m2;
+    case CUDA_R_4F_E2M1:
+      return Number::e2m1;
     case CUDA_R_8I:
       return Number::int8;
     case CUDA_R_32I:
@@ -116,6 +122,7 @@ std::optional<Number> scale_of(cublasComputeType_t compute, Number result) {
   if (is_complex(result)) return result;
   switch (static_cast<int>(compute)) {
     case CUBLAS_COMPUTE_64F:
+    case kEmulatedFp64:
       return Number::fp64;
     case CUBLAS_COMPUTE_32F:
     case CUBLAS_COMPUTE_32F_FAST_TF32:
@@ -135,7 +142,10 @@ bool supported(Number a, Number b, Number c, cublasComputeType_t compute) {
   switch (static_cast<int>(compute)) {
     case CUBLAS_COMPUTE_64F:
       return same && (a == Number::fp64 || a == Number::complex_fp64);
+    case kEmulatedFp64:
+      return same && a == Number::fp64;
     case CUBLAS_COMPUTE_32F:
+      if (a == Number::e2m1) return b == Number::e2m1 && c == Number::bf16;
       if (a == Number::e4m3 || (a == Number::e5m2 && b == Number::e4m3)) {
         return (b == Number::e4m3 || b == Number::e5m2) && (c == Number::bf16 || c == Number::fp32);
       }

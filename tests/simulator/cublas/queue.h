@@ -9,8 +9,10 @@
 
 namespace conformance::sim::cublas {
 
-/// CUBLAS_COMPUTE_32F_EMULATED_16BFX9, which older headers lack.
+// CUBLAS_COMPUTE_32F_EMULATED_16BFX9 and CUBLAS_COMPUTE_64F_EMULATED_FIXEDPOINT, which older
+// headers lack.
 inline constexpr int kEmulatedFp32 = 78;
+inline constexpr int kEmulatedFp64 = 79;
 
 std::optional<Number> number_of(cudaDataType_t type);
 /// The type of alpha and beta; nothing for an arithmetic that there is not.
