@@ -58,7 +58,7 @@ inline constexpr FindingKind premise_broken{
 inline constexpr FindingKind slow{
     "cublas.slow", Severity::infrastructure,
     "Matrix products are right on a GPU, but clearly slower than on the host's other GPUs of the "
-    "same name, and neither heat nor a cap on its power explains it.",
+    "same name, or than at its clock, and neither heat nor a cap on its power explains it.",
     "See the finding's clocks. If they are low: `nvidia-smi -q -d PERFORMANCE,CLOCK` tells whether "
     "they are locked (`nvidia-smi -rgc` frees them). If they are not: look for another process on "
     "that GPU, and if there is none have the GPU checked."};

@@ -92,7 +92,7 @@ void record_device(const Precision& precision, const CudaDevice& device, const C
       const auto same = measured.of.find(wanted);
       if (same != measured.of.end()) of_all[ordinal] = same->second;
     }
-    judge_throughput(figure, device, all, of_all);
+    judge_throughput(figure, precision, device, all, of_all);
   }
   record(Figure{.name = fmt::format("matmul-error-{}", precision.name),
                 .unit = "of its bound",

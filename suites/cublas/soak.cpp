@@ -145,7 +145,7 @@ TEST_F(Soak, EveryProductOfEveryTypeIsRightForTheWholeTime) {
       judge_throughput(
           throughput_figure(fmt::format("soak-throughput-{}", precision->name), *precision, device,
                             of_all.at(device.ordinal), "median of the turns, all GPUs at once"),
-          device, devices, of_all);
+          *precision, device, devices, of_all);
     }
   }
 }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "suites/cublas/findings.h"
 #include "suites/cublas/throughput_limit.h"
 #include "suites/cublas/why_slow.h"
 
@@ -14,6 +15,10 @@ namespace {
 
 /// What a GPU may lack of its peers' speed: README.md gives the source.
 constexpr double kShareOfPeers = 0.78;
+constexpr std::string_view kWhyThatShare =
+    "GPUs of one model differ by up to 22 %: Sinha et al., Not All GPUs Are Created Equal, SC22";
+/// The start of a kernel is no longer a part to speak of.
+constexpr double kLongEnough = 25e-6;
 
 Arithmetic arithmetic_of(const Precision& precision) {
   if (&precision == &fp64) return Arithmetic::fp64;
@@ -37,6 +42,24 @@ bool may_be_emulated(const Precision& precision) {
 int highest_clock_mhz(const CudaDevice& device, const Conditions& conditions) {
   return std::max(device.clock_khz / 1000,
                   static_cast<int>(conditions.highest_clock_mhz.value_or(0)));
+}
+
+/// What a GPU must reach by itself. It is a share of the limit at the clock that it had, so that
+/// neither heat nor a power cap counts.
+std::optional<Floor> own_floor(const Precision& precision, const CudaDevice& device,
+                               const Taken& taken) {
+  const Arithmetic arithmetic = arithmetic_of(precision);
+  const auto reached = reached_share(device.major, device.minor, arithmetic);
+  if (!reached || !taken.conditions.clock_mhz || median(taken.seconds) < kLongEnough) {
+    return std::nullopt;
+  }
+  const auto limit =
+      throughput_limit(device.major, device.minor, arithmetic, device.multiprocessors,
+                       static_cast<int>(*taken.conditions.clock_mhz));
+  if (!limit) return std::nullopt;
+  return Floor{kShareOfPeers * reached->share * limit->value,
+               fmt::format("{} x {} x {}: products reach that share ({}); {}", kShareOfPeers,
+                           reached->share, limit->source, reached->source, kWhyThatShare)};
 }
 
 }  // namespace
@@ -67,8 +90,8 @@ Figure throughput_figure(const std::string& name, const Precision& precision,
                                           highest_clock_mhz(device, taken.conditions))};
 }
 
-void judge_throughput(Figure figure, const CudaDevice& device, const CudaInventory& all,
-                      const std::map<int, Taken>& taken) {
+void judge_throughput(Figure figure, const Precision& precision, const CudaDevice& device,
+                      const CudaInventory& all, const std::map<int, Taken>& taken) {
   const Taken& own = taken.at(device.ordinal);
   std::vector<double> throughputs, clocks;
   for (const CudaDevice& peer : all) {
@@ -80,13 +103,18 @@ void judge_throughput(Figure figure, const CudaDevice& device, const CudaInvento
     throughputs.push_back(median(other->second.throughputs()));
     if (other->second.conditions.clock_mhz) clocks.push_back(*other->second.conditions.clock_mhz);
   }
-  figure.floor = peer_floor(throughputs, kShareOfPeers,
-                            "GPUs of one model differ by up to 22 %: Sinha et al., Not All GPUs "
-                            "Are Created Equal, SC22");
+  figure.floor = peer_floor(throughputs, kShareOfPeers, kWhyThatShare);
+  const std::optional<Floor> by_itself = own_floor(precision, device, own);
+  if (by_itself && (!figure.floor || figure.floor->value < by_itself->value)) {
+    figure.floor = by_itself;
+  }
   const auto peers_clock = clocks.empty() ? std::nullopt : std::optional(median(clocks));
   Evidence evidence = own.conditions.evidence();
   if (peers_clock) evidence.add("peers_clock_mhz", *peers_clock);
-  record(figure, why_slow(own.conditions, peers_clock, figure.value() / median(throughputs)),
+  const bool at_its_clock = by_itself && figure.value() < by_itself->value;
+  record(figure,
+         at_its_clock ? slow
+                      : why_slow(own.conditions, peers_clock, figure.value() / median(throughputs)),
          evidence);
 }
 

@@ -32,9 +32,10 @@ struct Taken {
 Figure throughput_figure(const std::string& name, const Precision& precision,
                          const CudaDevice& device, const Taken& taken, std::string_view when);
 
-/// Records that figure with a floor by the other GPUs of the same name among `all`, which worked at
-/// the same time; a GPU under its floor is a finding that says why.
-void judge_throughput(Figure figure, const CudaDevice& device, const CudaInventory& all,
-                      const std::map<int, Taken>& taken);
+/// Records that figure with a floor: by the other GPUs of the same name among `all`, which worked
+/// at the same time, or by what products were measured to reach, whichever is higher. A GPU under
+/// its floor is a finding that says why.
+void judge_throughput(Figure figure, const Precision& precision, const CudaDevice& device,
+                      const CudaInventory& all, const std::map<int, Taken>& taken);
 
 }  // namespace conformance::cublas

@@ -17,7 +17,7 @@ struct Rates {
 
 // A multiply-add counts as two. Of a compute capability's products the fastest counts: GeForce
 // models, for example, have half the rate of others where sums are of fp32.
-constexpr std::array<Rates, 10> kRates{{
+constexpr std::array<Rates, 13> kRates{{
     {7, 0, 64, 128, 0, 1024, 0, 0, 0, "NVIDIA Tesla V100 GPU Architecture"},
     {7, 2, 0, 128, 0, 1024, 0, 2048, 0,
      "NVIDIA Technical Blog: Jetson AGX Xavier Delivers 32 TeraOps"},
@@ -30,10 +30,19 @@ constexpr std::array<Rates, 10> kRates{{
     {8, 9, 4, 256, 512, 1024, 1024, 2048, 2048, "NVIDIA Ada GPU Architecture, appendix"},
     {9, 0, 256, 256, 2048, 4096, 4096, 8192, 8192,
      "NVIDIA H100 Tensor Core GPU Architecture, table 2"},
-    {10, 0, 0, 0, 4096, 8192, 8192, 16384, 16384,
-     "CUTLASS, Blackwell SM100 GEMMs: twice what compute capability 9.0 does"},
+    {10, 0, 128, 256, 4096, 8192, 8192, 16384, 16384,
+     "CUDA C++ Best Practices Guide, Throughput of Native Arithmetic Instructions; CUTLASS, "
+     "Blackwell SM100 GEMMs: twice what compute capability 9.0 does"},
+    {10, 3, 4, 256, 0, 0, 0, 0, 0,
+     "NVIDIA Technical Blog: Inside NVIDIA Blackwell Ultra; CUDA Programming Guide, Compute "
+     "Capabilities: FP32 to FP64 throughput is 64:1"},
+    {11, 0, 4, 256, 0, 0, 0, 0, 0,
+     "Thor SoC Technical Reference Manual; CUDA Programming Guide, Compute Capabilities: FP32 to "
+     "FP64 throughput is 64:1"},
     {12, 0, 4, 256, 512, 1024, 1024, 2048, 2048,
      "NVIDIA RTX Blackwell GPU Architecture; NVIDIA RTX PRO Blackwell GPU Architecture"},
+    {12, 1, 4, 256, 0, 0, 0, 0, 0,
+     "CUDA C++ Best Practices Guide, Throughput of Native Arithmetic Instructions"},
 }};
 
 double rate_of(const Rates& rates, Arithmetic arithmetic) {
@@ -64,6 +73,27 @@ std::optional<OperationRate> operation_rate(int major, int minor, Arithmetic ari
   });
   if (found == kRates.end() || rate_of(*found, arithmetic) == 0) return std::nullopt;
   return OperationRate{rate_of(*found, arithmetic), found->source};
+}
+
+std::optional<ReachedShare> reached_share(int major, int minor, Arithmetic arithmetic) {
+  constexpr std::string_view kSource =
+      "Bekman, Machine Learning Engineering: Maximum Achievable Matmul FLOPS comparison table";
+  struct Row {
+    int major, minor;
+    double bf16, fp8;
+  };
+  // The lowest of the table's GPUs of the compute capability.
+  constexpr std::array<Row, 3> kRows{
+      {{8, 0, 0.811, 0}, {9, 0, 0.803, 0.709}, {10, 0, 0.776, 0.763}}};
+  const auto* const row = std::find_if(kRows.begin(), kRows.end(), [&](const Row& candidate) {
+    return candidate.major == major && candidate.minor == minor;
+  });
+  if (row == kRows.end()) return std::nullopt;
+  const double share = arithmetic == Arithmetic::bf16  ? row->bf16
+                       : arithmetic == Arithmetic::fp8 ? row->fp8
+                                                       : 0;
+  if (share == 0) return std::nullopt;
+  return ReachedShare{share, kSource};
 }
 
 std::optional<Limit> throughput_limit(int major, int minor, Arithmetic arithmetic,

@@ -19,6 +19,14 @@ struct OperationRate {
 /// published it.
 std::optional<OperationRate> operation_rate(int major, int minor, Arithmetic arithmetic);
 
+/// The share of the limit that products were measured to reach.
+struct ReachedShare {
+  double share;
+  std::string_view source;
+};
+/// On GPUs of a compute capability; nothing where nobody published it.
+std::optional<ReachedShare> reached_share(int major, int minor, Arithmetic arithmetic);
+
 /// The limit in TFLOP/s of a GPU with so many multiprocessors and this highest clock.
 std::optional<Limit> throughput_limit(int major, int minor, Arithmetic arithmetic,
                                       int multiprocessors, int clock_mhz);

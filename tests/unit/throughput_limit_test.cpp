@@ -53,6 +53,8 @@ TEST(ThroughputLimit, IsWhatDataSheetsGiveAsThePeak) {
       {"H100 SXM5", 9, 0, 132, 1830, bf16, 989.4},
       {"H100 SXM5", 9, 0, 132, 1830, int8, 1978.9},
       {"H100 SXM5", 9, 0, 132, 1830, fp8, 1978.9},
+      {"B200", 10, 0, 148, 1965, fp64, 37},
+      {"B200", 10, 0, 148, 1965, fp32, 75},
       {"RTX PRO 6000 Blackwell", 12, 0, 188, 2617, fp32, 126},
       {"RTX PRO 6000 Blackwell", 12, 0, 188, 2617, tf32, 251.9},
       {"RTX PRO 6000 Blackwell", 12, 0, 188, 2617, bf16, 503.8},
@@ -69,12 +71,23 @@ TEST(ThroughputLimit, IsWhatDataSheetsGiveAsThePeak) {
 TEST(ThroughputLimit, IsThereOnlyWhereItsSourceIs) {
   EXPECT_FALSE(throughput_limit(7, 0, Arithmetic::bf16, 80, 1530).has_value());
   EXPECT_FALSE(throughput_limit(8, 0, Arithmetic::fp8, 108, 1410).has_value());
-  EXPECT_FALSE(throughput_limit(10, 0, Arithmetic::fp64, 148, 1965).has_value());
   for (const auto& [major, minor] : {std::pair{6, 1}, {10, 3}, {11, 0}, {12, 1}, {99, 0}}) {
     EXPECT_FALSE(operation_rate(major, minor, Arithmetic::fp16).has_value()) << major << minor;
   }
   EXPECT_FALSE(throughput_limit(9, 0, Arithmetic::fp16, 132, 0).has_value()) << "no clock known";
   EXPECT_FALSE(throughput_limit(9, 0, Arithmetic::fp16, 0, 1830).has_value());
+}
+
+TEST(ReachedShare, IsThereOnlyWhereItWasMeasured) {
+  const auto share = [](int major, int minor, Arithmetic arithmetic) {
+    const auto found = reached_share(major, minor, arithmetic);
+    return found ? found->share : 0;
+  };
+  EXPECT_EQ(share(8, 0, Arithmetic::bf16), 0.811);
+  EXPECT_EQ(share(9, 0, Arithmetic::fp8), 0.709);
+  EXPECT_EQ(share(8, 0, Arithmetic::fp8), 0);
+  EXPECT_EQ(share(9, 0, Arithmetic::fp16), 0);
+  EXPECT_EQ(share(12, 0, Arithmetic::bf16), 0);
 }
 
 TEST(ThroughputLimit, SaysHowItCameAbout) {
