@@ -1,5 +1,4 @@
 #include <chrono>
-#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,10 +25,7 @@ class Compiler : public EnvironmentTest {
                            "there is no nvcc to run"));
     }
     ChildOptions options;
-    options.argv = {*compiler};
-    if (const char* host = std::getenv("CUDAHOSTCXX"); host != nullptr && host[0] != '\0') {
-      options.argv.insert(options.argv.end(), {"-ccbin", host});
-    }
+    options.argv = compiler_command(*compiler);
     options.argv.insert(options.argv.end(), {"-x", "cu", "/dev/null"});
     options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
     options.deadline = std::chrono::seconds(60);

@@ -1,7 +1,6 @@
 // Ranks that mpirun starts on this host.
 
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -9,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include <unistd.h>
@@ -19,7 +17,7 @@
 #include "fixtures/child.h"
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
-#include "fixtures/library.h"
+#include "fixtures/scratch_folder.h"
 #include "suites/nccl/findings.h"
 #include "suites/nccl/rank_record.h"
 #include "suites/nccl/ranks.h"
@@ -32,33 +30,6 @@ namespace fs = std::filesystem;
 class Mpi : public GpuTest {};
 
 constexpr std::chrono::seconds kJobDeadline{150};
-
-/// A folder that is there as long as this is.
-class Scratch {
- public:
-  Scratch() {
-    std::string path = (fs::temp_directory_path() / "conformance-mpi-XXXXXX").string();
-    if (::mkdtemp(path.data()) != nullptr) path_ = path;
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-bool is_in_path(const std::string& program) {
-  const char* const path = std::getenv("PATH");
-  for (const std::string& folder : library_path_directories(path == nullptr ? "" : path)) {
-    if (::access((fs::path(folder) / program).c_str(), X_OK) == 0) return true;
-  }
-  return false;
-}
 
 /// For mpirun, of which OpenMPI's is the one that needs to be told: a job on this host alone, also
 /// inside another job, by any user, without bonds to processors, all its files in one folder.
@@ -105,10 +76,10 @@ TEST_F(Mpi, RanksThatMpirunStartsAreExact) {
   const CudaInventory& devices = require(Devices{1});
   const fs::path program = fs::path(own_executable()).replace_filename("conformance-nccl-mpi");
   if (!fs::exists(program)) skip("the suite was built where there was no MPI");
-  if (!is_in_path("mpirun")) skip("there is no mpirun in PATH");
+  if (!find_in_path("mpirun")) skip("there is no mpirun in PATH");
   guarded(host_subject(), [&] {
-    const Scratch scratch;
-    const fs::path journals = fs::path(scratch.path()) / "journals";
+    const ScratchFolder scratch(fs::temp_directory_path() / "conformance-mpi");
+    const fs::path journals = scratch.path() / "journals";
     fs::create_directory(journals);
     const Settings& settings = Session::current().settings();
     ChildOptions options;
