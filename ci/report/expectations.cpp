@@ -96,12 +96,12 @@ class Enforcer {
 
   Json run() {
     judge_run();
+    if (!policy_.tests.empty()) judge_tests();
     judge_gpus();
     judge_versions();
     if (!policy_.access.empty()) judge_access();
     if (!policy_.nvlinks.empty() || !policy_.paths.empty()) judge_links();
     if (policy_.nccl_settings) judge_settings();
-    if (!policy_.tests.empty()) judge_tests();
     judge_skips();
     if (!policy_.figures.empty()) judge_figures();
     return conclude();
@@ -154,6 +154,13 @@ class Enforcer {
     }
   }
 
+  /// Whether what the run did not tell is clear from the tests that it left out: one finding, not
+  /// many.
+  bool left_out(Expectation& expectation) const {
+    expectation.blocked_by = tests_test_;
+    return !tests_test_.empty();
+  }
+
   void judge_gpus() {
     if (policy_.gpus.empty()) return;
     Expectation& expectation = expect(
@@ -200,6 +207,7 @@ class Enforcer {
       if (!bounded(range)) return;
       ++expectation.verified;
       const Json& value = fact(results_, name);
+      if (!value.is_string() && left_out(expectation)) return;
       const std::string found = value.is_string() ? value.get<std::string>() : "unknown";
       const auto order = [&](const std::string& bound) { return compare_versions(found, bound); };
       const bool above =
@@ -240,6 +248,7 @@ class Enforcer {
         expect("PeersHaveAccess",
                "Every GPU has access to the memory of each GPU that the policy says", "pairs");
     if (!places_are_known(expectation, "peer", peer_access_missing)) return;
+    if (!host_.access && left_out(expectation)) return;
     for_each_pair([&](std::size_t from, std::size_t to) {
       if (policy_.access[from][to] != '1') return;
       ++expectation.verified;
@@ -260,12 +269,13 @@ class Enforcer {
       ++expectation.verified;
       const auto found = host_.gpus[gpu].nvlinks;
       if (found.value_or(0) >= policy_.nvlinks[gpu]) continue;
+      if (!found && left_out(expectation)) continue;
       add(expectation, "devices", link_missing, {"device", gpu_name(host_.gpus[gpu])},
           found ? fmt::format("{} of {} NVLinks are up", *found, policy_.nvlinks[gpu])
                 : "the run did not tell how many NVLinks are up",
           {{"expected", policy_.nvlinks[gpu]}, {"found", found ? Json(*found) : Json(nullptr)}});
     }
-    if (policy_.paths.empty()) return;
+    if (policy_.paths.empty() || (!host_.paths && left_out(expectation))) return;
     for_each_pair([&](std::size_t from, std::size_t to) {
       const std::string& expected = policy_.paths[from][to];
       if (expected == "?") return;
@@ -285,6 +295,7 @@ class Enforcer {
     const Json& environment = fact(results_, "nccl.environment");
     ++expectation.verified;
     if (!environment.is_string()) {
+      if (left_out(expectation)) return;
       add(expectation, "nccl", setting_unexpected, host_subject(),
           "the run did not tell which variables of NCCL are set", Json::object());
       return;
@@ -325,6 +336,7 @@ class Enforcer {
       add_names(expectation, entry.substr(0, entry.find('.')), test_missing, entry, tests,
                 known ? "not selected" : "not there");
     }
+    if (!missing.empty()) tests_test_ = expectation.name;
   }
 
   void judge_skips() {
@@ -374,7 +386,8 @@ class Enforcer {
       const std::size_t subjects = found == figures.end() ? 0 : count_subjects(found->second);
       ++expectation.verified;
       // With GPUs missing it is clear why there are fewer.
-      if (gpus_test_.empty() && subjects < bound.subjects) {
+      const bool untold = found == figures.end() && left_out(expectation);
+      if (gpus_test_.empty() && !untold && subjects < bound.subjects) {
         add(expectation, "", figure_missing, {"figure", bound.name},
             fmt::format("measured of {}, the policy expects {}", subjects, bound.subjects),
             {{"expected", bound.subjects}, {"found", subjects}});
@@ -412,9 +425,9 @@ class Enforcer {
     bool good = true;
     bool any_failed = false;
     for (const Expectation& expectation : expectations_) {
-      const std::string outcome = !expectation.blocked_by.empty() ? "blocked"
-                                  : expectation.findings.empty()  ? "passed"
-                                                                  : "failed";
+      const std::string outcome = !expectation.findings.empty()     ? "failed"
+                                  : !expectation.blocked_by.empty() ? "blocked"
+                                                                    : "passed";
       good = good && outcome == "passed";
       any_failed = any_failed || outcome == "failed";
       Json codes = Json::array();
@@ -497,7 +510,8 @@ class Enforcer {
   ReportedHost host_;
   std::vector<Expectation> expectations_;
   bool same_gpus_ = false;
-  std::string gpus_test_;  ///< the test of the GPUs, if some are missing
+  std::string gpus_test_;   ///< the test of the GPUs, if some are missing
+  std::string tests_test_;  ///< the test of the tests, if some are missing
 };
 
 }  // namespace

@@ -58,7 +58,7 @@ tbody th.group{background:var(--panel);font-weight:700;padding-top:.6rem}
 td.wide{min-width:18rem}td.chart{min-width:13rem;vertical-align:middle}
 td.value{overflow-wrap:anywhere;min-width:12rem}
 .matrix td,.matrix th{text-align:center}.matrix th,.matrix td{white-space:nowrap;min-width:0}
-.matrix caption{white-space:nowrap}.matrix td{background:var(--panel);background:color-mix(in srgb,var(--heat) var(--share,0%),var(--paper));
+@media (min-width:40rem){.matrix caption{white-space:nowrap}}.matrix td{background:var(--panel);background:color-mix(in srgb,var(--heat) var(--share,0%),var(--paper));
 font-variant-numeric:tabular-nums}
 svg{display:block}svg text{fill:var(--ink);font:12px system-ui,sans-serif}
 .bar{width:100%;min-width:9rem;height:.8rem}.bar .scale{fill:var(--panel)}.bar .value{fill:var(--bar)}

@@ -162,6 +162,23 @@ TEST_F(ReportPolicy, AMissingGpuIsOneFindingAndBlocksWhatItIsNeededFor) {
   EXPECT_EQ(judged["counts"]["blocked"], 2);  // peers and links
 }
 
+TEST_F(ReportPolicy, WhatARunDidNotTellBecauseItLeftTestsOutIsNoFindingBesideThese) {
+  MadeResults made;
+  made.remove_test("memory.Copy.Right");
+  made.remove_test("memory.Copy.Fast");
+  for (const char* fact : {"toolkit.version", "peer.access-matrix", "peer.paths",
+                           "devices.nvlinks.00000000:02:00.0", "nccl.environment"}) {
+    made.remove_fact(fact);
+  }
+  Json judged = enforce(recorded(MadeResults()), made.json);
+  EXPECT_EQ(codes(judged), Codes{"gate.test-missing"}) << judged["findings"].dump(2);
+  EXPECT_EQ(judged["counts"]["blocked"], 5);  // versions, peers, links, settings, figures
+  made.set_fact("driver.version", "579.999");
+  judged = enforce(recorded(MadeResults()), made.json);
+  EXPECT_EQ(codes(judged), (Codes{"gate.version-unexpected", "gate.test-missing"}));
+  EXPECT_EQ(judged["counts"]["blocked"], 4);
+}
+
 TEST_F(ReportPolicy, OfFindingsThoseOfALayerComeBeforeWhatThePolicyMissesThere) {
   const auto finding = [](const char* layer, const char* outcome) {
     return Json{{"code", layer}, {"layer", layer}, {"outcome", outcome}};
