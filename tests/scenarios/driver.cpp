@@ -135,10 +135,12 @@ std::string c_library() { return Library::open(LIBC_SO).real_path(); }
 
 /// Removes, writes, links and copies as the scenario says, and insists that each step changes
 /// something: a fault that was there before is no fault.
-void apply(const FileEdits& edits, const fs::path& root, const fs::path& work) {
+void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
+           const Options& options) {
   const auto resolve = [&](std::string text) {
     replace_all(text, "@WORK@", work.string());
     replace_all(text, "@LIBC@", c_library());
+    replace_all(text, "@TOOLKIT@", options.toolkit);
     return text;
   };
   for (const std::string& path : edits.remove) {
@@ -257,9 +259,9 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
   support::write_test_files(work / "ctest", support::suite_test_files(options.build));
   make_driver(driver, version, options);
   make_toolkit(toolkit, driver, options);
-  apply(scenario.host, work / "host", work);
-  apply(scenario.driver, driver, work);
-  apply(scenario.toolkit, toolkit, work);
+  apply(scenario.host, work / "host", work, options);
+  apply(scenario.driver, driver, work, options);
+  apply(scenario.toolkit, toolkit, work, options);
 
   environment.merge(
       Environment{{"CONFORMANCE_SIMULATED", "1"},
@@ -410,7 +412,11 @@ constexpr unsigned kEntries = 2;
 
 /// What one process of a scenario may take of the memory: more than that is a defect of the suite
 /// or of the simulator, which is to keep to small GPUs.
-std::size_t process_mib(const Scenario& scenario) { return 64 + 32 * scenario.gpus; }
+/// The suites with their GPUs' memory, or nvcc's compilers, of which those of CUDA 13.5 take 115
+/// MiB.
+std::size_t process_mib(const Scenario& scenario) {
+  return std::max<std::size_t>(128, 64 + 32 * scenario.gpus);
+}
 std::size_t scenario_mib(const Scenario& scenario) { return kEntries * process_mib(scenario); }
 
 /// What a scenario may take of the processors.
