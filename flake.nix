@@ -4,7 +4,7 @@
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
 
   outputs =
-    { nixpkgs, ... }:
+    { self, nixpkgs }:
     let
       inherit (nixpkgs) lib;
 
@@ -13,8 +13,8 @@
         "aarch64-linux"
       ];
 
-      # The CUDA releases that there is a shell for, as cuda12_9 and so on. 12.9 serves the widest range of
-      # drivers, so it is the default.
+      # The CUDA releases that there are shells and packages for, as cuda12_9 and so on. The first is the default:
+      # 12.9 serves the widest range of drivers.
       releases = [
         "12.9"
         "13.0"
@@ -22,110 +22,152 @@
         "13.2"
       ];
       underscored = builtins.replaceStrings [ "." ] [ "_" ];
+      named = release: "cuda${underscored release}";
       cudaFor = pkgs: release: pkgs."cudaPackages_${underscored release}";
+      forReleases =
+        value:
+        builtins.listToAttrs (
+          map (release: {
+            name = named release;
+            value = value release;
+          }) releases
+        );
+      withDefault = values: values // { default = values.${named (builtins.head releases)}; };
 
-      pkgsFor =
-        system:
+      pkgsWith =
+        config: system:
         import nixpkgs {
           inherit system;
           config = {
             allowUnfree = true;
             cudaSupport = true;
-          };
+          }
+          // config;
         };
+      pkgsFor = pkgsWith { };
+      forSystems = lib.genAttrs systems;
 
-      # Where NixOS puts the driver. Links into it may dangle: the driver belongs to the host's kernel module
-      # and cannot come from Nix. On other systems the shell links the driver that it finds (ci/nix/link-driver).
-      # libnvidia-gpucomp is named by its driver's version, so that only the shell can link it.
-      driverFor =
-        pkgs:
-        pkgs.runCommand "cuda-driver-link" { } ''
-          mkdir -p $out/lib
-          for name in libcuda.so.1 libcudadebugger.so.1 libnvidia-ml.so.1 libnvidia-nvvm.so.4 \
-            libnvidia-ptxjitcompiler.so.1; do
-            ln -s ${pkgs.addDriverRunpath.driverLink}/lib/$name $out/lib/$name
-          done
-          ln -s libcuda.so.1 $out/lib/libcuda.so
-        '';
-
-      toolkitFor =
-        pkgs: release:
-        let
-          cuda = cudaFor pkgs release;
-          driver = driverFor pkgs;
-          outputsOf = names: package: map (name: lib.getOutput name package) names;
-          # A split package's `out` holds neither headers nor libraries.
-          shared = package: outputsOf (lib.remove "static" package.outputs) package;
-          # nvcc links the static runtime unless told otherwise, and so does CMake's check of the compiler.
-          everything = package: outputsOf package.outputs package;
-        in
-        pkgs.symlinkJoin {
-          name = "cuda-toolkit-${release}";
-          # The first path wins, and some packages have the stub of libcuda in lib/, so the driver is first.
-          paths = [
-            driver
-          ]
-          ++ everything cuda.cuda_cudart
-          ++ builtins.concatMap shared (
-            [
-              cuda.cuda_nvcc
-              cuda.libcublas
-              cuda.nccl
-              cuda.cuda_nvml_dev
-              cuda.cuda_nvrtc
-              (cuda.cccl or cuda.cuda_cccl)
-            ]
-            ++ lib.optionals (lib.versionAtLeast release "13") [
-              cuda.cuda_crt
-              cuda.libnvvm
-            ]
-          );
-          postBuild = ''
-            if [ "$(readlink -m $out/lib/libcuda.so.1)" != "$(readlink -m ${driver}/lib/libcuda.so.1)" ]; then
-              echo "lib/libcuda.so.1 leads to $(readlink -m $out/lib/libcuda.so.1), not to the driver" >&2
-              exit 1
-            fi
-          '';
-        };
+      packageFor =
+        pkgs: release: pkgs.callPackage ./ci/nix/package.nix { cudaPackages = cudaFor pkgs release; };
 
       shellFor =
-        pkgs: release:
+        {
+          pkgs,
+          release,
+          packages ? [ ],
+        }:
         let
           inherit (cudaFor pkgs release) backendStdenv;
+          package = packageFor pkgs release;
         in
         # nvcc takes no host compiler newer than it knows; backendStdenv has one that it does.
         pkgs.mkShell.override { stdenv = backendStdenv; } {
           packages = [
             pkgs.cmake
             pkgs.ninja
+            pkgs.pkg-config
             pkgs.gtest
             pkgs.nlohmann_json
             pkgs.fmt
             pkgs.cli11
-          ];
+            # mpirun is in one, mpicxx in the other.
+            (lib.getBin package.mpi)
+            (lib.getDev package.mpi)
+          ]
+          ++ packages;
           CUDAHOSTCXX = "${backendStdenv.cc}/bin/c++";
           shellHook = ''
             conformance_nix=${./ci/nix}
-            conformance_toolkit=${toolkitFor pkgs release}
+            conformance_toolkit=${package.toolkit}
             . ${./ci/nix}/develop-hook.sh
           '';
         };
-    in
-    {
-      devShells = lib.genAttrs systems (
+
+      # JAX and PyTorch, for what the suite says about them. They are of nixpkgs' own CUDA, which is the first release.
+      frameworksFor =
         system:
         let
-          pkgs = pkgsFor system;
-          shells = builtins.listToAttrs (
-            map (release: {
-              name = "cuda${underscored release}";
-              value = shellFor pkgs release;
-            }) releases
-          );
+          # Plain numbers: JAX and PyTorch take no suffix such as that of "9.0a" from here. Data centre and workstation
+          # GPUs from Ampere on; a list of one's own makes the build shorter.
+          pkgs = pkgsWith {
+            cudaCapabilities = [
+              "8.0"
+              "8.6"
+              "8.9"
+              "9.0"
+              "10.0"
+              "12.0"
+            ];
+          } system;
+          withCuda = package: package.override { cudaSupport = true; };
         in
-        shells // { default = shells.cuda12_9; }
+        shellFor {
+          inherit pkgs;
+          release = builtins.head releases;
+          packages = [
+            (pkgs.python3.withPackages (python: [
+              (withCuda python.jax)
+              (withCuda python.torch)
+            ]))
+          ];
+        };
+    in
+    {
+      devShells = forSystems (
+        system:
+        withDefault (
+          forReleases (
+            release:
+            shellFor {
+              inherit release;
+              pkgs = pkgsFor system;
+            }
+          )
+        )
+        // {
+          frameworks = frameworksFor system;
+        }
       );
 
-      formatter = lib.genAttrs systems (system: (pkgsFor system).nixfmt-tree);
+      packages = forSystems (system: withDefault (forReleases (packageFor (pkgsFor system))));
+
+      apps = forSystems (
+        system:
+        let
+          app = command: {
+            type = "app";
+            program = "${self.packages.${system}.default}/bin/${command}";
+          };
+        in
+        {
+          default = app "cuda-conformance";
+          audit = app "cuda-conformance-audit";
+          compare = app "cuda-conformance-compare";
+          merge = app "cuda-conformance-merge";
+          validate = app "cuda-conformance-validate";
+        }
+      );
+
+      checks = forSystems (
+        system:
+        let
+          package = self.packages.${system}.default;
+        in
+        {
+          inherit package;
+          inherit (package.tests) selftest;
+        }
+      );
+
+      nixosModules.default =
+        { lib, pkgs, ... }:
+        {
+          imports = [ ./ci/nix/module.nix ];
+          services.cuda-conformance.package =
+            lib.mkDefault
+              self.packages.${pkgs.stdenv.hostPlatform.system}.default;
+        };
+
+      formatter = forSystems (system: (pkgsFor system).nixfmt-tree);
     };
 }

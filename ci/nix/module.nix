@@ -24,7 +24,7 @@ in
     toolkit = mkOption {
       type = types.nullOr types.path;
       default = null;
-      description = "The CUDA toolkit that is tested, as CUDA_PATH; null for the one that the package brings.";
+      description = "The CUDA toolkit that is tested; null for the one that the package brings.";
     };
     level = mkOption {
       type = types.enum [
@@ -70,7 +70,7 @@ in
         pkgs.cmake # for its ctest
         pkgs.util-linux
       ];
-      environment = lib.optionalAttrs (cfg.toolkit != null) { CUDA_PATH = toString cfg.toolkit; };
+      environment = lib.optionalAttrs (cfg.toolkit != null) { CONFORMANCE_TOOLKIT = toString cfg.toolkit; };
       serviceConfig = {
         Type = "oneshot";
         StateDirectory = "cuda-conformance";

@@ -36,7 +36,7 @@ let
   unit = config.systemd.services.cuda-conformance;
 in
 assert (module { enable = false; }).config == { };
-assert unit.environment.CUDA_PATH == "/cuda";
+assert unit.environment.CONFORMANCE_TOOLKIT == "/cuda";
 assert unit.serviceConfig.StateDirectory == "cuda-conformance";
 assert config.systemd.timers.cuda-conformance.wantedBy == [ "timers.target" ];
 unit.serviceConfig.ExecStart

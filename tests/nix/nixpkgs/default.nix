@@ -10,6 +10,7 @@ assert config.cudaSupport;
 let
   lib = import ./lib.nix;
   toolkit = "/usr/local/cuda";
+  ccache = ""; # its folder, if builds may use one
 
   derive =
     {
@@ -54,13 +55,16 @@ let
       script = "for output in $outputs; do mkdir -p \${!output}; done";
     };
 
-  # Like nixpkgs' compilers, these know the shell's headers through NIX_CFLAGS_COMPILE only.
+  # Like nixpkgs' compilers, these know the shell's headers through NIX_CFLAGS_COMPILE only, and what they link finds
+  # the store's libraries.
   compiler = links "gcc-wrapper" ''
     mkdir -p $out/bin
     for name in gcc g++ cc c++; do
       {
         echo '#!/bin/bash'
-        echo "exec /usr/bin/$name \"\$@\" \$NIX_CFLAGS_COMPILE"
+        echo 'paths=()'
+        echo 'for word; do case $word in ${builtins.storeDir}/*.so*) paths+=(-Wl,-rpath,"''${word%/*}") ;; esac; done'
+        echo "exec /usr/bin/$name \"\$@\" \"\''${paths[@]}\" \$NIX_CFLAGS_COMPILE"
       } >$out/bin/$name
       chmod +x $out/bin/$name
     done
@@ -80,7 +84,86 @@ let
     }
     // {
       cc = compiler;
+      inherit mkDerivation;
     };
+
+  # What nixpkgs makes of a CMake project, of the phases and hooks that the project's package uses.
+  mkDerivation =
+    definition:
+    let
+      function = if builtins.isFunction definition then definition else (_: definition);
+      attributes = function (attributes // { finalPackage = package; });
+      passed = removeAttrs attributes [
+        "env"
+        "meta"
+        "passthru"
+        "outputs"
+      ];
+      package =
+        derive {
+          name = "${attributes.pname}-${attributes.version}";
+          environment = passed // attributes.env // {
+            PATH =
+              lib.makeBinPath ([ compiler ] ++ attributes.nativeBuildInputs) + ":/usr/bin:/bin";
+          };
+          script = ''
+            patchShebangs() { :; } # these tools are where scripts look for them
+            runHook() { :; }
+            ${makeWrapperScript}
+            if [ -n "${ccache}" ]; then
+              export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
+              export CCACHE_DIR=${ccache} CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+            fi
+            cp -r $src source
+            chmod -R u+w source
+            cd source
+            eval "''${postPatch-}"
+            mkdir build
+            cd build
+            cmake .. -GNinja "-DCMAKE_BUILD_TYPE=$cmakeBuildType" "-DCMAKE_INSTALL_PREFIX=$out" \
+              -DCMAKE_SKIP_BUILD_RPATH=ON $cmakeFlags
+            cmake --build . -j "$NIX_BUILD_CORES"
+            if [ -n "''${doCheck-}" ]; then eval "$checkPhase"; fi
+            cmake --install .
+            eval "''${postInstall-}"
+            if [ -n "''${doInstallCheck-}" ]; then eval "$installCheckPhase"; fi
+          '';
+        }
+        // attributes.passthru or { }
+        // {
+          inherit (attributes) meta;
+          overrideAttrs =
+            change:
+            mkDerivation (
+              final:
+              let
+                old = function final;
+              in
+              old // change old
+            );
+        };
+    in
+    package;
+
+  makeWrapperScript = ''
+    makeWrapper() {
+      local program=$1 wrapper=$2
+      shift 2
+      {
+        echo '#!/bin/bash -e'
+        while (($# > 0)); do
+          case $1 in
+            --set-default) printf 'export %s=''${%s-%q}\n' "$2" "$2" "$3" && shift 3 ;;
+            --prefix) printf 'export %s=%q''${%s:+%s$%s}\n' "$2" "$4" "$2" "$3" "$2" && shift 4 ;;
+            --run) printf '%s\n' "$2" && shift 2 ;;
+            *) echo "makeWrapper: what is $1?" >&2 && exit 1 ;;
+          esac
+        done
+        printf 'exec %q "$@"\n' "$program"
+      } >"$wrapper"
+      chmod +x "$wrapper"
+    }
+  '';
 
   shellWith =
     { stdenv }:
@@ -130,8 +213,8 @@ let
       '';
     };
 
-  cudaPackages = {
-    inherit (self) backendStdenv;
+  cudaPackagesOf = version: {
+    backendStdenv = stdenv;
     cuda_cccl = cccl;
 
     # As in nixpkgs, lib/ has the stub of libcuda, by the driver's name.
@@ -150,7 +233,10 @@ let
     '';
 
     # As in nixpkgs, nvcc is wrapped, keeps the name it is called by, and knows no headers but its own.
-    cuda_nvcc = links "cuda_nvcc" ''
+    cuda_nvcc = {
+      inherit version;
+    }
+    // links "cuda_nvcc" ''
       mkdir -p $out/bin $out/include $out/nix-support
       for program in ${toolkit}/bin/*; do
         case ''${program##*/} in
@@ -164,12 +250,16 @@ let
       sed -e 's|$(_TARGET_SIZE_)||g' \
         -e "s|\$(TOP)/\$(_TARGET_DIR_)/include/cccl|${cccl}/include|" \
         -e "s|\$(TOP)/\$(_TARGET_DIR_)/include|$out/include|" \
+        -e "s|\$(TOP)/include/cccl|${cccl}/include|" -e "s|\$(TOP)/include|$out/include|" \
         -e "s|\$(TOP)/nvvm|$out/nvvm|" ${toolkit}/bin/nvcc.profile >$out/bin/nvcc.profile
       printf '\ncompiler-bindir = %s\n' ${compiler}/bin >>$out/bin/nvcc.profile
       ln -s ${toolkit}/nvvm $out/nvvm
       ln -s ${toolkit}/include/crt $out/include/
       echo "this set-up hook must not run" >$out/nix-support/setup-hook
     '';
+
+    cuda_cuobjdump = optionalTool "cuobjdump";
+    cuda_sanitizer_api = optionalTool "compute-sanitizer";
 
     libcublas = splitLibrary {
       name = "libcublas";
@@ -220,18 +310,51 @@ let
     };
   };
 
-  cudaPackages_12 = cudaPackages // {
+  # Tools that CUDA's packages on this host may lack.
+  optionalTool =
+    program:
+    links program ''
+      mkdir -p $out/bin
+      [ ! -e ${toolkit}/bin/${program} ] || ln -s ${toolkit}/bin/${program} $out/bin/
+    '';
+
+  cudaPackages_12 = cudaPackagesOf "12.9.86" // {
     cuda_crt = throw "cuda_crt does not evaluate for CUDA 12";
     libnvvm = throw "libnvvm does not evaluate for CUDA 12";
+    cuda_gdb = optionalTool "cuda-gdb" // {
+      meta.available = true;
+    };
   };
-  cudaPackages_13 = cudaPackages // {
-    cuda_crt = links "cuda_crt" "mkdir -p $out/include; ln -s ${toolkit}/include/crt $out/include/";
-    libnvvm = links "libnvvm" "ln -s ${toolkit}/nvvm $out";
+  cudaPackages_13 =
+    version:
+    cudaPackagesOf version
+    // {
+      cuda_crt = links "cuda_crt" "mkdir -p $out/include; ln -s ${toolkit}/include/crt $out/include/";
+      libnvvm = links "libnvvm" "ln -s ${toolkit}/nvvm $out";
+      cuda_gdb.meta.available = false;
+    };
+
+  # JAX or PyTorch: nixpkgs builds them without CUDA unless they, and nixpkgs, are told otherwise, and takes the
+  # architectures of config.cudaCapabilities as plain numbers.
+  framework = name: {
+    override =
+      { cudaSupport }:
+      assert cudaSupport;
+      assert config.cudaCapabilities != [ ];
+      assert builtins.all (
+        capability: builtins.match "[0-9]+[.][0-9]" capability != null
+      ) config.cudaCapabilities;
+      hostLibrary name [ "out" ];
   };
 
   self = {
     inherit lib;
-    backendStdenv = stdenv;
+    callPackage =
+      path: overrides:
+      let
+        function = import path;
+      in
+      function (builtins.intersectAttrs (builtins.functionArgs function) self // overrides);
     bashInteractive = tool "bash-interactive" [ "bash" ];
     addDriverRunpath.driverLink = "/run/opengl-driver";
     mkShell.override = shellWith;
@@ -274,11 +397,38 @@ let
     ];
     cli11 = hostLibrary "cli11" [ "out" ];
     nixfmt-tree = tool "nixfmt-tree" [ "true" ];
+    bash = tool "bash" [ "bash" ];
+    coreutils = tool "coreutils" [ "env" "cat" "mkdir" "mktemp" "nproc" "realpath" "rm" ];
+    gnugrep = tool "gnugrep" [ "grep" ];
+    gnused = tool "gnused" [ "sed" ];
+    util-linux = tool "util-linux" [ "flock" ];
+    pkg-config = optionalTool "pkg-config";
+    makeWrapper = hostLibrary "make-wrapper" [ "out" ];
+    # With CUDA unless told otherwise; mpirun is in one output, mpicxx in another.
+    openmpi.override =
+      { cudaSupport }:
+      assert !cudaSupport;
+      hostLibrary "openmpi" [
+        "out"
+        "man"
+        "dev"
+      ];
+    python3 = tool "python3" [ "python3" ] // {
+      withPackages =
+        choose:
+        links "python3-env" "echo ${
+          toString (choose {
+            jax = framework "jax";
+            torch = framework "torch";
+          })
+        } >$out";
+    };
 
+    cudaPackages = cudaPackages_12;
     cudaPackages_12_9 = cudaPackages_12;
-    cudaPackages_13_0 = cudaPackages_13;
-    cudaPackages_13_1 = cudaPackages_13;
-    cudaPackages_13_2 = cudaPackages_13;
+    cudaPackages_13_0 = cudaPackages_13 "13.0.88";
+    cudaPackages_13_1 = cudaPackages_13 "13.1.80";
+    cudaPackages_13_2 = cudaPackages_13 "13.2.51";
   };
 in
 self
