@@ -1,34 +1,40 @@
 // Runs one CTest entry: gives the suite its journal and its limit, and records how the suite ended,
-// which a suite that crashes or hangs cannot do itself.
+// which a suite that crashes or hangs cannot do itself. Entries that may share a process do: the
+// first that CTest starts runs the suites of all that were asked for, and the others say how theirs
+// ended. To start CUDA costs 0.2 s for each GPU, and the driver lets one process at a time do it.
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "ci/launch_journal.h"
 #include "ci/report/folder.h"
 #include "ci/report/journals.h"
 #include "ci/report/metrics.h"
 #include "ci/report/process.h"
 #include "ci/report/run.h"
+#include "ci/suite_process.h"
 #include "fixtures/child.h"
+#include "fixtures/descriptor.h"
 #include "fixtures/program.h"
 #include "fixtures/session.h"
 
@@ -36,11 +42,7 @@ namespace conformance {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 using report::CannotRun;
-
-/// How much of a suite's output the journal keeps: the end, where a crash shows.
-constexpr std::size_t kOutputKept = 8192;
 
 /// SIGINT, SIGTERM and SIGHUP, taken as data instead of dying of them: the suite must be ended
 /// first. SIGPIPE is held back too, so that a reader who left does not cost the run its record.
@@ -73,100 +75,29 @@ class EndRequests {
   std::optional<int> signal_;
 };
 
-/// The launcher's own journal of an entry. Only the entry's last run within one CTest run counts,
-/// as it does for CTest (--repeat), so each run starts it afresh and says how many there were.
-class LaunchJournal {
+/// Held while an entry's process may run other entries' suites too.
+class Lock {
  public:
-  LaunchJournal(const report::Folder& folder, std::string run, std::string entry)
-      : path_(folder.launch_journal(entry)), run_(std::move(run)), entry_(std::move(entry)) {
-    attempt_ = attempts_before() + 1;
-    descriptor_ = ::open(path_.c_str(),
-                         O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (descriptor_ < 0) {
-      throw CannotRun(
-          fmt::format("cannot write the journal {}: {}", path_.native(), std::strerror(errno)));
-    }
+  explicit Lock(const std::filesystem::path& path)
+      : path_(path),
+        file_(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644)) {
+    if (file_.get() < 0) fail();
   }
-  LaunchJournal(const LaunchJournal&) = delete;
-  LaunchJournal& operator=(const LaunchJournal&) = delete;
-  ~LaunchJournal() { ::close(descriptor_); }
-
-  void start(const std::vector<std::string>& command, std::chrono::seconds limit) {
-    write({{"type", "entry-start"},
-           {"journal_version", 1},
-           {"run", run_},
-           {"entry", entry_},
-           {"attempt", attempt_},
-           {"command", command},
-           {"limit_seconds", limit.count()}});
-  }
-
-  void end(std::string_view how, const ChildResult& result) {
-    write({{"type", "entry-end"},
-           {"run", run_},
-           {"entry", entry_},
-           {"end", how},
-           {"code", result.code},
-           {"seconds", result.seconds},
-           {"output", result.output},
-           {"output_cut", result.output_cut}});
+  /// Whether it has it now.
+  bool try_lock() {
+    if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno != EWOULDBLOCK && errno != EINTR) fail();
+    return false;
   }
 
  private:
-  /// How often this run has started the entry already.
-  std::int64_t attempts_before() const {
-    std::error_code error;
-    if (!std::filesystem::exists(path_, error)) return 0;
-    const std::string text = report::read_file(path_);
-    const Json first = Json::parse(text.substr(0, text.find('\n')), nullptr, false);
-    if (!first.is_object() || !first.contains("run") || first["run"] != run_) return 0;
-    return first.contains("attempt") && first["attempt"].is_number_integer()
-               ? first["attempt"].get<std::int64_t>()
-               : 0;
-  }
-
-  void write(Json record) {
-    record["time"] = report::unix_time();
-    const std::string line = record.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
-    std::string_view left = line;
-    while (!left.empty()) {
-      const ssize_t written = ::write(descriptor_, left.data(), left.size());
-      if (written < 0) {
-        if (errno == EINTR) continue;
-        throw CannotRun(
-            fmt::format("cannot write the journal {}: {}", path_.native(), std::strerror(errno)));
-      }
-      left.remove_prefix(static_cast<std::size_t>(written));
-    }
+  void fail() const {
+    throw CannotRun(fmt::format("cannot lock {}: {}", path_.native(), std::strerror(errno)));
   }
 
   std::filesystem::path path_;
-  std::string run_, entry_;
-  std::int64_t attempt_ = 1;
-  int descriptor_ = -1;
+  Descriptor file_;
 };
-
-/// Starts the suite's journal afresh; the suite appends to it.
-void empty_journal(const std::filesystem::path& path) {
-  const int descriptor =
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (descriptor < 0) {
-    throw CannotRun(
-        fmt::format("cannot write the journal {}: {}", path.native(), std::strerror(errno)));
-  }
-  ::close(descriptor);
-}
-
-/// Passes output on at once. A reader who left or a full disk there must not end the suite: the
-/// journal is what counts, and its own errors are not forgiven.
-void pass_on(std::string_view piece) {
-  while (!piece.empty()) {
-    const ssize_t written = ::write(STDOUT_FILENO, piece.data(), piece.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return;
-    piece.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
 
 /// Tells CTest the figures of an entry, if it feeds a dashboard; otherwise they are in the way of a
 /// reader of the output.
@@ -183,8 +114,27 @@ void tell_dashboard(const std::filesystem::path& suite_journal, const std::strin
 struct Request {
   std::string entry;
   std::int64_t limit_seconds = 60;
+  /// Suites of the layer that may run in one process with this one, and their limits in seconds.
+  std::vector<std::pair<std::string, std::int64_t>> companions;
   std::vector<std::string> command;
 };
+
+/// The suites of a process that this entry starts: its own, and those of the others that CTest will
+/// ask for and nobody has started.
+std::vector<Member> members_of_process(const Request& request, const std::string& layer,
+                                       const report::Folder& folder, const report::Run& run) {
+  std::vector<Member> members{
+      {request.entry.substr(layer.size() + 1), std::chrono::seconds(request.limit_seconds)}};
+  if (!run.selection) return members;
+  for (const auto& [suite, limit] : request.companions) {
+    const std::string entry = fmt::format("{}.{}", layer, suite);
+    if (entry == request.entry || LaunchJournal(folder, run.id, entry).has_started()) continue;
+    const bool selected = std::ranges::any_of(
+        *run.selection, [&](const report::SelectedEntry& item) { return item.name == entry; });
+    if (selected) members.push_back({suite, std::chrono::seconds(limit)});
+  }
+  return members;
+}
 
 int launch(const Request& request) {
   const report::Folder folder = report::report_folder(report::home() / "report");
@@ -202,55 +152,52 @@ int launch(const Request& request) {
   EndRequests end_requests;
   // CTest that is killed does not tell its tests; from now on the kernel asks us to end then.
   if (report::parent_ctest()) end_with_parent(::getppid(), SIGTERM);
-  LaunchJournal journal(folder, run.id, request.entry);
-  const std::filesystem::path suite_journal = folder.suite_journal(request.entry);
-  empty_journal(suite_journal);
+  const auto asked_to_end = [&end_requests] { return end_requests.received().has_value(); };
   report::adopt_orphans();
 
-  // The suite's children have process groups of their own, and a launcher that is killed outright
-  // could not end them: they have a keeper.
-  ChildOptions options;
-  options.argv = {fs::path(own_executable()).replace_filename("conformance-keep").native(),
-                  "--parent", std::to_string(::getpid()), "--tell", "--"};
-  options.argv.insert(options.argv.end(), request.command.begin(), request.command.end());
-  options.argv.insert(options.argv.end(),
-                      {"--journal", suite_journal.native(), "--run", run.id, "--die-with"});
-  options.deadline = std::chrono::seconds(request.limit_seconds);
-  options.output_limit = kOutputKept;
-  options.merge_streams = true;
-  options.on_output = pass_on;
-  options.cancelled = [&end_requests] { return end_requests.received().has_value(); };
-  journal.start(request.command, std::chrono::seconds(request.limit_seconds));
-  const ChildResult result = run_child(options);
-  report::end_children();
-  tell_dashboard(suite_journal, request.entry, run.id);
-
-  using End = ChildResult::End;
-  switch (result.end) {
-    case End::exited:
-      journal.end("exited", result);
-      if (result.code == kExitPassed || result.code == kExitFailed || result.code == kExitUsage ||
-          result.code == kExitSkipped) {
-        return result.code;
-      }
-      break;
-    case End::signalled:
-      journal.end("signalled", result);
-      break;
-    case End::timed_out:
-      journal.end("timed-out", result);
-      break;
-    case End::cancelled:
-      journal.end("interrupted", result);
-      break;
-    case End::not_started:
-      journal.end("not-started", result);
-      fmt::print(stderr, "conformance-launch: {}: {} {}\n", request.entry, request.command.front(),
-                 result.describe());
-      return kExitUsage;
+  const std::string layer = request.entry.substr(0, request.entry.find('.'));
+  std::optional<Lock> lock;
+  if (!request.companions.empty()) {
+    lock.emplace(folder.process_lock(layer));
+    while (!lock->try_lock()) {
+      if (asked_to_end()) return kExitFailed;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
   }
-  fmt::print(stderr, "conformance-launch: {}: the suite {}\n", request.entry, result.describe());
-  return kExitFailed;
+  const auto own_record = [&] { return LaunchJournal(folder, run.id, request.entry); };
+  LaunchJournal record = own_record();
+  if (record.can_be_collected()) {
+    pass_on(record.end()->output);
+    record.write_collected();
+  } else {
+    do {
+      SuiteProcess process({folder, run.id, layer, request.command},
+                           members_of_process(request, layer, folder, run));
+      process.run(asked_to_end);
+      // A suite before ours may have ended the process.
+      record = own_record();
+    } while (!record.end() && !asked_to_end());
+  }
+  tell_dashboard(folder.suite_journal(request.entry), request.entry, run.id);
+  if (!record.end()) return kExitFailed;
+  const int code = record.end()->exit_code();
+  if (record.end()->end != "exited" || code != record.end()->code) {
+    fmt::print(stderr, "conformance-launch: {}: the suite {}\n", request.entry,
+               record.end()->describe());
+  }
+  return code;
+}
+
+/// "Copy:60" as the build passes it.
+std::pair<std::string, std::int64_t> parse_companion(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  std::int64_t limit = 0;
+  const char* end = text.data() + text.size();
+  if (colon == std::string::npos ||
+      std::from_chars(text.data() + colon + 1, end, limit).ptr != end || limit <= 0) {
+    throw CannotRun(fmt::format("--companion is <Suite>:<limit in seconds>, not \"{}\"", text));
+  }
+  return {text.substr(0, colon), limit};
 }
 
 int run(int argc, char** argv) {
@@ -260,12 +207,18 @@ int run(int argc, char** argv) {
   app.add_option("--timeout", request.limit_seconds, "Limit in seconds")
       ->required()
       ->check(CLI::Range(1, 30 * 24 * 3600));
+  std::vector<std::string> companions;
+  app.add_option("--companion", companions,
+                 "<Suite>:<limit in seconds> of an entry that may share a process with this one");
   app.add_option("command", request.command, "After --: the suite and its arguments")->required();
   app.positionals_at_end();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitPassed : kExitUsage;
+  }
+  for (const std::string& companion : companions) {
+    request.companions.push_back(parse_companion(companion));
   }
   return launch(request);
 }

@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSuiteEnding = ".jsonl";
+constexpr std::string_view kLockEnding = ".lock";
 constexpr std::string_view kLaunchEnding = ".launch.jsonl";
 /// Between a file's name and the writer's process number, while it is being written.
 constexpr std::string_view kTemporaryInfix = ".writing-";
@@ -94,6 +95,10 @@ fs::path Folder::launch_journal(std::string_view entry) const {
   return journals() / fmt::format("{}{}", entry, kLaunchEnding);
 }
 
+fs::path Folder::process_lock(std::string_view layer) const {
+  return journals() / fmt::format("{}{}", layer, kLockEnding);
+}
+
 fs::path home() { return fs::path(own_executable()).parent_path().parent_path(); }
 
 Folder report_folder(const fs::path& fallback) {
@@ -128,7 +133,8 @@ void prepare(const Folder& folder) {
   remove_own_files(folder.root,
                    [](std::string_view name) { return is_report_file(name) || is_leftover(name); });
   remove_own_files(folder.journals(), [](std::string_view name) {
-    return !entry_of_suite_journal(name).empty() || !entry_of_launch_journal(name).empty();
+    return !entry_of_suite_journal(name).empty() || !entry_of_launch_journal(name).empty() ||
+           name.ends_with(kLockEnding);
   });
 }
 

@@ -21,6 +21,8 @@ struct Folder {
   std::filesystem::path journals() const { return root / "journal"; }
   std::filesystem::path suite_journal(std::string_view entry) const;
   std::filesystem::path launch_journal(std::string_view entry) const;
+  /// Held by the entry whose process runs other entries of the layer too.
+  std::filesystem::path process_lock(std::string_view layer) const;
   std::filesystem::path run() const { return root / "run.json"; }
   std::filesystem::path results() const { return root / "results.json"; }
   std::filesystem::path junit() const { return root / "junit.xml"; }

@@ -248,6 +248,7 @@ void read_launch_journal(const std::string& journal, const std::string& entry,
       record.attempts = integer(line, "attempt");
       record.started = number(line, "time");
       record.limit_seconds = number(line, "limit_seconds");
+      if (line.contains("host")) record.host = text(line, "host");
       record.launched = true;
     } else if (type == "entry-end") {
       const std::string end = text(line, "end");
@@ -257,6 +258,8 @@ void read_launch_journal(const std::string& journal, const std::string& entry,
       record.output_cut = yes_or_no(line, "output_cut");
       record.end = end;
       record.launched = true;
+    } else if (type == "entry-collected") {
+      record.collected = true;
     } else {
       throw BadRecord(fmt::format("type \"{}\" is unknown", type));
     }

@@ -49,6 +49,8 @@ struct EntryRecord {
   std::int64_t attempts = 0;
   double started = 0;        ///< Unix time in seconds
   double limit_seconds = 0;  ///< 0 if unknown
+  std::string host;          ///< the entry whose process ran this one too; empty if its own did
+  bool collected = false;    ///< CTest was told how that ended
   /// "exited", "signalled", "timed-out", "interrupted" or "not-started"; empty if the launcher did
   /// not get to say.
   std::string end;

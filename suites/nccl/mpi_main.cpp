@@ -184,7 +184,7 @@ int work(Session& session) {
   session.end_test(false, !good);
   // A job has one verdict: launchers end the other ranks when one exits with an error.
   const int code = all_hold(good, "of the verdict") ? kExitPassed : kExitFailed;
-  session.end_process(code);
+  session.end_journal(code);
   const Watch watch("MPI_Finalize");
   MPI_Finalize();
   return code;
@@ -216,8 +216,9 @@ int run(int argc, char** argv) {
   end_with_parent(::getppid(), SIGKILL);
   char host[256] = "host";
   ::gethostname(host, sizeof(host) - 1);
-  settings.journal = fmt::format("{}/{}-{}.jsonl", folder, host, ::getpid());
-  return work(Session::start(settings, this_layer(), ""));
+  Session& session = Session::start(settings, this_layer());
+  session.start_journal(fmt::format("{}/{}-{}.jsonl", folder, host, ::getpid()), "Rank");
+  return work(session);
 }
 
 }  // namespace

@@ -258,9 +258,9 @@ int be_a_rank(std::span<const std::string> arguments) {
   settings.seed = std::strtoull(arguments[0].c_str(), nullptr, 10);
   settings.simulated = arguments[1] == "simulated";
   settings.host_root = arguments[2].substr(std::string_view("root=").size());
-  settings.journal = "/dev/stdout";
   const int rank = std::stoi(arguments[3]);
-  Session& session = Session::start(settings, this_layer(), "");
+  Session& session = Session::start(settings, this_layer());
+  session.start_journal("/dev/stdout", "Rank");
   CudaInventory devices;
   std::list<NcclClique> cliques;
   int code = kExitPassed;
@@ -294,7 +294,7 @@ int be_a_rank(std::span<const std::string> arguments) {
       threads.emplace_back([&clique] { const NcclClique gone = std::move(clique); });
     }
   }
-  session.end_process(code);
+  session.end_journal(code);
   return code;
 }
 

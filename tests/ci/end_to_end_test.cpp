@@ -318,6 +318,40 @@ TEST_F(EndToEnd, OnlyTheFailedOnesAreRunAgain) {
   EXPECT_EQ(outcome("base.Work.First"), "not listed");
 }
 
+TEST_F(EndToEnd, SuitesOfOneProcessEndAsIfEachHadItsOwn) {
+  const auto host_of_linger = [&] {
+    const std::string journal = read_file(folder.launch_journal("base.Linger"));
+    return Json::parse(journal.substr(0, journal.find('\n'))).value("host", "itself");
+  };
+  EXPECT_FALSE(ctest("fail:base.Work.Second").succeeded());
+  EXPECT_EQ(outcome("base.Work.Third"), "passed");
+  EXPECT_EQ(outcome("base.Linger.Passes"), "passed");
+  EXPECT_EQ(host_of_linger(), "base.Work");
+  EXPECT_EQ(results()["counts"]["failed"], 1);
+
+  const ChildResult last_crashes = ctest("crash:base.Linger.Passes");
+  EXPECT_NE(last_crashes.output.find("base.Work ........................   Passed"),
+            std::string::npos)
+      << last_crashes.output;
+  EXPECT_EQ(outcome("base.Work.Third"), "passed");
+  EXPECT_EQ(outcome("base.Linger.Passes"), "crashed");
+
+  EXPECT_FALSE(ctest("crash:base.Work.Second").succeeded());
+  EXPECT_EQ(outcome("base.Work.Third"), "blocked");
+  EXPECT_EQ(outcome("base.Linger.Passes"), "passed");  // by a process that came after
+  EXPECT_EQ(host_of_linger(), "itself");
+
+  EXPECT_FALSE(ctest("hang:base.Work.Second", {"-R", "^base"}).succeeded());
+  EXPECT_EQ(outcome("base.Work.Second"), "timed-out");  // at the limit of its suite
+  EXPECT_EQ(outcome("base.Linger.Passes"), "passed");
+}
+
+TEST_F(EndToEnd, WhatIsRepeatedRunsByItself) {
+  EXPECT_TRUE(ctest("", {"-R", "^base", "--repeat", "until-fail:2"}).succeeded());
+  EXPECT_EQ(results()["counts"]["passed"], 5);
+  EXPECT_EQ(results()["warnings"].size(), 3) << results()["warnings"];  // the gate, and these two
+}
+
 TEST_F(EndToEnd, OnlyTheReportSelectedIsNotConformant) {
   EXPECT_FALSE(ctest("", {"-R", "^report"}).succeeded());
   EXPECT_EQ(first_code(), "suite.run-verified-nothing");
@@ -463,7 +497,7 @@ class KilledLauncher : public EndToEnd {
     EXPECT_EQ(report({"begin"}).code, 0);
     ChildOptions options =
         with_environment({LAUNCH_PROGRAM, "--entry", "base.Linger", "--timeout", "100", "--",
-                          fs::path(DUMMY_BUILD) / "conformance_base", "--gtest_filter=Linger.*"},
+                          fs::path(DUMMY_BUILD) / "conformance_base"},
                          "hang:base.Linger.Passes");
     std::string output;
     options.on_output = [&](std::string_view piece) {

@@ -27,7 +27,7 @@ class JournalText {
          {"journal_version", 1},
          {"run", kRun},
          {"layer", entry_.substr(0, entry_.find('.'))},
-         {"filter", "*"},
+         {"suite", "*"},
          {"pid", 1},
          {"environment",
           {{"level", "standard"},

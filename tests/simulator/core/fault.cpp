@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -183,10 +184,21 @@ bool Faults::is_meant(const Fault& fault, const CallSite& site) {
          (fault.error < 0 || fault.error == site.error);
 }
 
+void Faults::start_afresh_with_the_suite() {
+  using CurrentSuite = const char* (*)();
+  static const auto current =
+      reinterpret_cast<CurrentSuite>(::dlsym(RTLD_DEFAULT, "conformance_current_suite"));
+  const char* suite = current == nullptr ? nullptr : current();
+  if (suite == suite_) return;
+  suite_ = suite;
+  for (Fault& fault : faults_) fault.seen = 0;
+}
+
 Firing Faults::at(const CallSite& site) {
   Firing firing;
   if (faults_.empty()) return firing;
   const std::lock_guard lock(mutex_);
+  start_afresh_with_the_suite();
   for (std::size_t i = 0; i < faults_.size(); ++i) {
     Fault& fault = faults_[i];
     if (!is_meant(fault, site)) continue;

@@ -80,8 +80,12 @@ class Faults {
   static Fault read(const nlohmann::json& json, const std::string& place);
   static bool is_meant(const Fault& fault, const CallSite& site);
   void record(std::size_t number, const Fault& fault, const CallSite& site) const;
+  /// Occurrences count from the start of the process's test suite, so that a scenario does not
+  /// depend on what ran before it in the same process.
+  void start_afresh_with_the_suite();
 
   mutable std::mutex mutex_;
+  const char* suite_ = nullptr;
   std::vector<Fault> faults_;
   std::string fired_;
 };
