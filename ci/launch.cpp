@@ -41,7 +41,6 @@
 namespace conformance {
 namespace {
 
-namespace fs = std::filesystem;
 using report::CannotRun;
 
 /// SIGINT, SIGTERM and SIGHUP, taken as data instead of dying of them: the suite must be ended
