@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "fixtures/command_line.h"
 #include "fixtures/device_code.h"
 #include "fixtures/driver_table.h"
 
@@ -105,20 +105,15 @@ int audit(const std::vector<std::string>& files, const std::vector<Target>& targ
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Which GPUs does the device code in programs and libraries run on? Exit code: 0 it runs on "
       "all asked for, 1 it is missing for some, 2 a file could not be read or none carries any."};
   std::string architectures;
   std::vector<std::string> files;
-  app.add_option(
-      "--for", architectures,
-      "Architectures such as sm_90,sm_100 or 9.0,10.0, in place of the GPUs of this host");
-  app.add_option("files", files, "Programs, libraries, object files or fat binaries")->required();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kAllCovered : kNotRead;
-  }
+  app.option("--for", architectures,
+             "Architectures such as sm_90,sm_100 or 9.0,10.0, in place of the GPUs of this host");
+  app.option("files", files, "Programs, libraries, object files or fat binaries").required();
+  if (const auto end = app.read(argc, argv)) return *end;
   std::vector<Target> targets;
   std::istringstream list(architectures);
   for (std::string text; std::getline(list, text, ',');) {

@@ -16,12 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "ci/report/folder.h"
 #include "ci/report/process.h"
 #include "fixtures/child.h"
+#include "fixtures/command_line.h"
 #include "fixtures/program.h"
 #include "fixtures/session.h"
 
@@ -118,19 +118,15 @@ int run(int argc, char** argv) {
   pid_t parent = 0;
   bool tell = false;
   unsigned cpu_seconds = 0;
-  CLI::App app{"Runs a command and ends all its processes when it ends, and when our parent does."};
-  app.add_option("--parent", parent, "The process that this program must be a child of")
-      ->required();
-  app.add_flag("--tell", tell, "Append the number of this process to the command");
-  app.add_option("--cpu-seconds", cpu_seconds,
-                 "Processor time after which a process is killed, each by its own");
-  app.add_option("command", command, "After --: the command and its arguments")->required();
-  app.positionals_at_end();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitPassed : kExitUsage;
-  }
+  CommandLine app{
+      "Runs a command and ends all its processes when it ends, and when our parent does."};
+  app.option("--parent", parent, "The process that this program must be a child of").required();
+  app.flag("--tell", tell, "Append the number of this process to the command");
+  app.option("--cpu-seconds", cpu_seconds,
+             "Processor time after which a process is killed, each by its own");
+  app.option("command", command, "After --: the command and its arguments").required();
+  app.arguments_last();
+  if (const auto end = app.read(argc, argv)) return *end;
   if (cpu_seconds > 0) limit_processor_time(cpu_seconds);
   return keep(command, parent, tell);
 }

@@ -23,7 +23,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "ci/launch_journal.h"
@@ -34,6 +33,7 @@
 #include "ci/report/run.h"
 #include "ci/suite_process.h"
 #include "fixtures/child.h"
+#include "fixtures/command_line.h"
 #include "fixtures/descriptor.h"
 #include "fixtures/program.h"
 #include "fixtures/session.h"
@@ -201,21 +201,18 @@ std::pair<std::string, std::int64_t> parse_companion(const std::string& text) {
 
 int run(int argc, char** argv) {
   Request request;
-  CLI::App app{"Runs one group of conformance tests with a time limit, and records how it ended."};
-  app.add_option("--entry", request.entry, "The CTest entry, <layer>.<Suite>")->required();
-  app.add_option("--timeout", request.limit_seconds, "Limit in seconds")
-      ->required()
-      ->check(CLI::Range(1, 30 * 24 * 3600));
+  CommandLine app{
+      "Runs one group of conformance tests with a time limit, and records how it ended."};
+  app.option("--entry", request.entry, "The CTest entry, <layer>.<Suite>").required();
+  app.option("--timeout", request.limit_seconds, "Limit in seconds")
+      .required()
+      .between(1, 30 * 24 * 3600);
   std::vector<std::string> companions;
-  app.add_option("--companion", companions,
-                 "<Suite>:<limit in seconds> of an entry that may share a process with this one");
-  app.add_option("command", request.command, "After --: the suite and its arguments")->required();
-  app.positionals_at_end();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitPassed : kExitUsage;
-  }
+  app.option("--companion", companions,
+             "<Suite>:<limit in seconds> of an entry that may share a process with this one");
+  app.option("command", request.command, "After --: the suite and its arguments").required();
+  app.arguments_last();
+  if (const auto end = app.read(argc, argv)) return *end;
   for (const std::string& companion : companions) {
     request.companions.push_back(parse_companion(companion));
   }

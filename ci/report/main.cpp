@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "ci/report/checked.h"
@@ -29,6 +28,7 @@
 #include "ci/report/policy.h"
 #include "ci/report/results.h"
 #include "ci/report/table.h"
+#include "fixtures/command_line.h"
 #include "fixtures/session.h"
 
 namespace conformance::report {
@@ -174,79 +174,71 @@ int merge_reports(const Folder& folder, const std::vector<std::string>& node_fol
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Reports of conformance runs. Exit code: 0 conformant, 1 not, 2 could not run."};
-  app.require_subcommand(1);
+  CommandLine app{"Reports of conformance runs. Exit code: 0 conformant, 1 not, 2 could not run."};
   std::string folder_option;
   std::string manifests = home() / "manifest";
   std::string mode = "auto";
   std::string file;
   std::string source;
   bool select_nothing = false;
-  app.add_option("--report", folder_option,
-                 "The report's folder (default: $CONFORMANCE_REPORT_DIR, else the build's)");
-  CLI::App* begin = app.add_subcommand("begin", "Start a run: forget the last one");
-  begin->add_option("--source", source, "The project's folder, where CTest's presets are");
-  begin->add_flag("--select-nothing", select_nothing, "No entry was asked for");
-  CLI::App* write =
-      app.add_subcommand("write", "Write results.json, junit.xml, index.html and metrics.prom");
-  write->add_option("--manifests", manifests, "Folder of the build's lists of tests");
-  write->add_option("--table", mode, "Print the table: auto, always or never")
-      ->check(CLI::IsMember({"auto", "always", "never"}));
-  CLI::App* show_command = app.add_subcommand("show", "Print the table of a results.json");
-  show_command->add_option("file", file, "results.json (default: that of the report's folder)");
+  app.option("--report", folder_option,
+             "The report's folder (default: $CONFORMANCE_REPORT_DIR, else the build's)");
+  CommandLine& begin = app.command("begin", "Start a run: forget the last one");
+  begin.option("--source", source, "The project's folder, where CTest's presets are");
+  begin.flag("--select-nothing", select_nothing, "No entry was asked for");
+  CommandLine& write =
+      app.command("write", "Write results.json, junit.xml, index.html and metrics.prom");
+  write.option("--manifests", manifests, "Folder of the build's lists of tests");
+  write.option("--table", mode, "Print the table: auto, always or never")
+      .one_of({"auto", "always", "never"});
+  CommandLine& show_command = app.command("show", "Print the table of a results.json");
+  show_command.option("file", file, "results.json (default: that of the report's folder)");
   std::vector<std::string> nodes;
   std::string ranks;
-  CLI::App* merge_command =
-      app.add_subcommand("merge", "One report of a job from those of its nodes");
-  merge_command->add_option("--ranks", ranks, "Folder of the journals of the ranks of all nodes")
-      ->check(CLI::ExistingDirectory);
-  merge_command->add_option("nodes", nodes, "The report folder of each node, which bears its name")
-      ->required();
+  CommandLine& merge_command = app.command("merge", "One report of a job from those of its nodes");
+  merge_command.option("--ranks", ranks, "Folder of the journals of the ranks of all nodes")
+      .existing_folder();
+  merge_command.option("nodes", nodes, "The report folder of each node, which bears its name")
+      .required();
   std::string policy;
   bool simulated = false;
-  CLI::App* check =
-      app.add_subcommand("check-policy", "Say what is wrong with a policy, if anything");
-  check->add_option("policy", policy, "The policy")->required();
-  check->add_flag("--simulated", simulated, "It is for a run on simulated GPUs")
-      ->envname("CONFORMANCE_SIMULATED");
-  CLI::App* record_command =
-      app.add_subcommand("record", "Write the policy that a conformant run keeps");
-  record_command->add_option("policy", policy, "Where it goes")->required();
-  record_command->add_option("results", file,
-                             "results.json (default: that of the report's folder)");
+  CommandLine& check = app.command("check-policy", "Say what is wrong with a policy, if anything");
+  check.option("policy", policy, "The policy").required();
+  check.flag("--simulated", simulated, "It is for a run on simulated GPUs")
+      .from_variable("CONFORMANCE_SIMULATED");
+  CommandLine& record_command =
+      app.command("record", "Write the policy that a conformant run keeps");
+  record_command.option("policy", policy, "Where it goes").required();
+  record_command.option("results", file, "results.json (default: that of the report's folder)");
   std::string before;
   std::string after;
   std::string junit_file;
   std::string html_file;
-  CLI::App* compare_command = app.add_subcommand(
-      "compare", "Compare two results.json: 0 same or better, 1 something got worse");
-  compare_command->add_option("before", before, "results.json of the earlier run")->required();
-  compare_command->add_option("after", after, "results.json of the later run")->required();
-  compare_command->add_option("--junit", junit_file, "Write the comparison as JUnit's XML");
-  compare_command->add_option("--html", html_file, "Write the comparison as a page");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitPassed : kExitUsage;
-  }
+  CommandLine& compare_command =
+      app.command("compare", "Compare two results.json: 0 same or better, 1 something got worse");
+  compare_command.option("before", before, "results.json of the earlier run").required();
+  compare_command.option("after", after, "results.json of the later run").required();
+  compare_command.option("--junit", junit_file, "Write the comparison as JUnit's XML");
+  compare_command.option("--html", html_file, "Write the comparison as a page");
+  if (const auto end = app.read(argc, argv)) return *end;
   const Folder folder = folder_option.empty() ? report_folder(home() / "report")
                                               : Folder{std::filesystem::absolute(folder_option)};
-  if (begin->parsed()) {
+  if (begin.given()) {
     const Run begun = begin_run(folder, source, select_nothing);
     expected_policy(begun.simulated);  // a wrong policy is said now, not after the whole run
     fmt::print("run {} reports to {}\n", begun.id, folder.root.native());
     return kExitPassed;
   }
-  if (merge_command->parsed()) return merge_reports(folder, nodes, ranks);
-  if (compare_command->parsed()) return compare_runs(before, after, junit_file, html_file);
-  if (check->parsed()) {
+  if (merge_command.given()) return merge_reports(folder, nodes, ranks);
+  if (compare_command.given()) return compare_runs(before, after, junit_file, html_file);
+  if (check.given()) {
     policy_for(policy, simulated);
     return kExitPassed;
   }
-  if (write->parsed()) return write_reports(folder, manifests, mode);
+  if (write.given()) return write_reports(folder, manifests, mode);
   const std::filesystem::path path =
       file.empty() ? folder.results() : std::filesystem::absolute(file);
-  if (record_command->parsed()) return record(path, policy);
+  if (record_command.given()) return record(path, policy);
   const Json results = load_results(path);
   show(results, {path.parent_path()}, "always");
   return results.at("verdict") == "conformant" ? kExitPassed : kExitFailed;

@@ -14,10 +14,10 @@
 #include <mpi.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "fixtures/child.h"
+#include "fixtures/command_line.h"
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
 #include "fixtures/program.h"
@@ -194,25 +194,21 @@ int run(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   Settings settings;
   std::string folder;
-  CLI::App app{
+  CommandLine app{
       "One rank of an NCCL communicator over all GPUs of a job; start one for each GPU, by mpirun "
       "or "
       "srun. Exit code: 0 all ranks are right, 1 not, 2 could not run."};
-  app.add_option("--journals", folder, "Folder for the journals, one of each rank")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--seed", settings.seed, "Seed of every random pattern; the same for all ranks")
-      ->envname("CONFORMANCE_SEED");
-  app.add_option("--run", settings.run, "Identifier of the run")->envname("CONFORMANCE_RUN");
-  app.add_option("--host-root", settings.host_root, "Prefix of /proc, /sys, /dev and /etc")
-      ->envname("CONFORMANCE_HOST_ROOT");
-  app.add_flag("--simulated", settings.simulated, "The CUDA libraries are the simulator's")
-      ->envname("CONFORMANCE_SIMULATED");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitPassed : kExitUsage;
-  }
+  app.option("--journals", folder, "Folder for the journals, one of each rank")
+      .required()
+      .existing_folder();
+  app.option("--seed", settings.seed, "Seed of every random pattern; the same for all ranks")
+      .from_variable("CONFORMANCE_SEED");
+  app.option("--run", settings.run, "Identifier of the run").from_variable("CONFORMANCE_RUN");
+  app.option("--host-root", settings.host_root, "Prefix of /proc, /sys, /dev and /etc")
+      .from_variable("CONFORMANCE_HOST_ROOT");
+  app.flag("--simulated", settings.simulated, "The CUDA libraries are the simulator's")
+      .from_variable("CONFORMANCE_SIMULATED");
+  if (const auto end = app.read(argc, argv)) return *end;
   end_with_parent(::getppid(), SIGKILL);
   char host[256] = "host";
   ::gethostname(host, sizeof(host) - 1);

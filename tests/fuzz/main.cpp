@@ -18,9 +18,9 @@
 #include <sanitizer/common_interface_defs.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "fixtures/command_line.h"
 #include "fixtures/program.h"
 #include "tests/fuzz/target.h"
 
@@ -153,13 +153,13 @@ class Mutator {
 int run(int argc, char** argv) {
   std::string corpus, only, input;
   double times = 1;
-  CLI::App app{"Reads hostile input with every reader of foreign files"};
-  app.add_option("--corpus", corpus, "Folder with a folder of inputs for each target")
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--target", only, "This target alone");
-  app.add_option("--times", times, "How many times the usual number of changed inputs");
-  app.add_option("--input", input, "Only read this file, with --target")->check(CLI::ExistingFile);
-  CLI11_PARSE(app, argc, argv);
+  CommandLine app{"Reads hostile input with every reader of foreign files"};
+  app.option("--corpus", corpus, "Folder with a folder of inputs for each target")
+      .existing_folder();
+  app.option("--target", only, "This target alone");
+  app.option("--times", times, "How many times the usual number of changed inputs");
+  app.option("--input", input, "Only read this file, with --target").existing_file();
+  if (const auto end = app.read(argc, argv)) return *end;
 
   __sanitizer_set_death_callback(keep_input);
   std::signal(SIGALRM, give_up_on_time);

@@ -18,13 +18,13 @@
 #include <system_error>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "ci/report/folder.h"
 #include "fixtures/child.h"
+#include "fixtures/command_line.h"
 #include "fixtures/driver_table.h"
 #include "fixtures/library.h"
 #include "fixtures/program.h"
@@ -595,16 +595,13 @@ int run_all(int argc, char** argv) {
   }
   std::string build;
   std::vector<std::string> chosen;
-  CLI::App app{"Shows on this host's GPUs that the suites find the faults that they are to find."};
-  app.add_option("build", build, "Build folder")->required()->check(CLI::ExistingDirectory);
-  app.add_option("cases", chosen,
-                 fmt::format("Which cases, all by default: {}", fmt::join(known, ", ")))
-      ->check(CLI::IsMember(known));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  CommandLine app{
+      "Shows on this host's GPUs that the suites find the faults that they are to find."};
+  app.option("build", build, "Build folder").required().existing_folder();
+  app.option("cases", chosen,
+             fmt::format("Which cases, all by default: {}", fmt::join(known, ", ")))
+      .one_of(known);
+  if (const auto end = app.read(argc, argv)) return *end;
   Place place;
   place.build = fs::canonical(build);
   place.work = place.build / "tests/hardware/work";

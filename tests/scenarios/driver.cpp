@@ -30,13 +30,13 @@
 #include <gnu/lib-names.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "ci/report/folder.h"
 #include "ci/report/manifest.h"
 #include "fixtures/child.h"
+#include "fixtures/command_line.h"
 #include "fixtures/library.h"
 #include "fixtures/program.h"
 #include "tests/scenarios/coverage.h"
@@ -604,47 +604,37 @@ int run_all(const Options& options) {
 
 int run(int argc, char** argv) {
   Options options;
-  CLI::App app{"Simulated machines with faults, and what the suites say of them"};
-  app.require_subcommand(1);
-  app.add_option("--build", options.build, "Build folder")->required();
-  app.add_option("--simulator", options.simulator, "Folder of the simulator's libraries")
-      ->required();
-  app.add_option("--toolkit", options.toolkit, "CUDA toolkit for headers and tools")->required();
-  app.add_option("--work", options.work, "Scratch folder; what failed stays there")->required();
-  CLI::App* all = app.add_subcommand(
-      "run", "Runs scenarios and compares what the suites say with what they must");
-  all->add_option("scenarios", options.files, "Scenario files")
-      ->required()
-      ->check(CLI::ExistingFile);
-  all->add_option("--ctest", options.ctest, "The ctest program")->required();
-  all->add_option("--coverage", options.coverage,
-                  "Write the coverage table here, and fail if a test or finding has no scenario");
-  all->add_option("--field-faults", options.field_faults,
-                  "The catalogue of faults seen in the field, for the coverage table")
-      ->check(CLI::ExistingFile);
-  all->add_option("--jobs", options.jobs, "How many scenarios run side by side")
-      ->check(CLI::Range(1, 256));
-  all->add_option("--memory", options.memory_mib,
-                  "MiB that scenarios side by side may take together")
-      ->check(CLI::PositiveNumber);
-  all->add_option("--slowdown", options.slowdown,
-                  "How much slower and larger than usual this build is, as one with sanitizers")
-      ->check(CLI::Range(1.0, 100.0));
-  all->add_flag("--every-layer", options.every_layer,
-                "Run the layers above a scenario's highest expectation, too")
-      ->envname("CONFORMANCE_EVERY_LAYER");
-  CLI::App* one = app.add_subcommand("exec", "Runs a command on a simulated machine");
-  one->add_option("--scenario", options.scenario, "Scenario file; without it a healthy machine")
-      ->check(CLI::ExistingFile);
-  one->add_option("command", options.command, "The command and its arguments")->required();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  CommandLine app{"Simulated machines with faults, and what the suites say of them"};
+  app.option("--build", options.build, "Build folder").required();
+  app.option("--simulator", options.simulator, "Folder of the simulator's libraries").required();
+  app.option("--toolkit", options.toolkit, "CUDA toolkit for headers and tools").required();
+  app.option("--work", options.work, "Scratch folder; what failed stays there").required();
+  CommandLine& all =
+      app.command("run", "Runs scenarios and compares what the suites say with what they must");
+  all.option("scenarios", options.files, "Scenario files").required().existing_file();
+  all.option("--ctest", options.ctest, "The ctest program").required();
+  all.option("--coverage", options.coverage,
+             "Write the coverage table here, and fail if a test or finding has no scenario");
+  all.option("--field-faults", options.field_faults,
+             "The catalogue of faults seen in the field, for the coverage table")
+      .existing_file();
+  all.option("--jobs", options.jobs, "How many scenarios run side by side").between(1, 256);
+  all.option("--memory", options.memory_mib, "MiB that scenarios side by side may take together")
+      .between(1, 1 << 30);
+  all.option("--slowdown", options.slowdown,
+             "How much slower and larger than usual this build is, as one with sanitizers")
+      .between(1.0, 100.0);
+  all.flag("--every-layer", options.every_layer,
+           "Run the layers above a scenario's highest expectation, too")
+      .from_variable("CONFORMANCE_EVERY_LAYER");
+  CommandLine& one = app.command("exec", "Runs a command on a simulated machine");
+  one.option("--scenario", options.scenario, "Scenario file; without it a healthy machine")
+      .existing_file();
+  one.option("command", options.command, "The command and its arguments").required();
+  if (const auto end = app.read(argc, argv)) return *end;
   options.build = fs::absolute(options.build).string();
   options.work = fs::absolute(options.work).string();
-  return all->parsed() ? run_all(options) : run_command(options);
+  return all.given() ? run_all(options) : run_command(options);
 }
 
 }  // namespace
