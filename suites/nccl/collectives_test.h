@@ -11,51 +11,25 @@
 
 namespace conformance::nccl {
 
-/// Base of tests that share the communicators of a suite, because setting them up takes longer than
-/// most of what they do; a test that fails leaves them to none.
+/// Base of tests that share the communicators of a suite, because to set them up and to take them
+/// away takes longer than most of what they do; a test that fails leaves them to none.
 class SharedRanksTest : public GpuTest {
- protected:
+ public:
   /// A rank on each GPU, each with two buffers of `bytes`, which is always the same.
   static Ranks& all_ranks(const CudaInventory& devices, std::size_t bytes) {
-    if (!shared()) shared() = std::make_unique<Ranks>(devices, bytes);
-    return *shared();
+    if (all() == nullptr) all() = &keep(std::make_unique<Ranks>(devices, bytes));
+    return *all();
   }
-
-  static void TearDownTestSuite() { shared().reset(); }
-  void TearDown() override {
-    if (HasFailure()) shared().reset();
-    GpuTest::TearDown();
-  }
-
- private:
-  static std::unique_ptr<Ranks>& shared() {
-    static std::unique_ptr<Ranks> ranks;
-    return ranks;
-  }
-};
-
-/// The ranks of cliques that splits made. To take one away NCCL needs half a second, so all are
-/// kept until the end, and then go at once.
-class SplitRanks {
- public:
-  SplitRanks() = default;
-  SplitRanks(const SplitRanks&) = delete;
-  SplitRanks& operator=(const SplitRanks&) = delete;
-  ~SplitRanks() {
-    std::vector<std::jthread> threads;
-    threads.reserve(all_.size());
-    for (auto& ranks : all_) threads.emplace_back([&ranks] { ranks.reset(); });
-  }
-  /// Of this clique; a failure is a finding that ends the test.
-  Ranks& add(NcclClique&& clique, std::size_t bytes, Memory memory = Memory::cuda) {
-    Ranks& ranks = *all_.emplace_back(std::make_unique<Ranks>(std::move(clique), bytes, memory));
+  /// Ranks of a clique that is up; if one says something else of itself, a finding ends the test.
+  static Ranks& add(NcclClique&& clique, std::size_t bytes, Memory memory = Memory::cuda) {
+    Ranks& ranks = keep(std::make_unique<Ranks>(std::move(clique), bytes, memory));
     if (!ranks.check_identities()) throw TestEnded();
     return ranks;
   }
   /// Of each clique, and then `work` for each of them on a thread of its own: first work connects
   /// GPUs, which takes longer than all other.
   template <typename Work>
-  void add_and_run(std::vector<NcclClique>&& cliques, std::size_t bytes, const Work& work) {
+  static void add_and_run(std::vector<NcclClique>&& cliques, std::size_t bytes, const Work& work) {
     std::vector<Job> jobs;
     for (NcclClique& clique : cliques) {
       Ranks& ranks = add(std::move(clique), bytes);
@@ -64,8 +38,36 @@ class SplitRanks {
     run_all(jobs, status_finding);
   }
 
+  static void TearDownTestSuite() { end_all(); }
+
+ protected:
+  void TearDown() override {
+    if (HasFailure()) end_all();
+    GpuTest::TearDown();
+  }
+
  private:
-  std::vector<std::unique_ptr<Ranks>> all_;
+  static Ranks& keep(std::unique_ptr<Ranks> ranks) {
+    return *kept().emplace_back(std::move(ranks));
+  }
+  /// All at once: NCCL needs half a second for any of them.
+  static void end_all() {
+    all() = nullptr;
+    {
+      std::vector<std::jthread> threads;
+      threads.reserve(kept().size());
+      for (auto& ranks : kept()) threads.emplace_back([&ranks] { ranks.reset(); });
+    }
+    kept().clear();
+  }
+  static std::vector<std::unique_ptr<Ranks>>& kept() {
+    static std::vector<std::unique_ptr<Ranks>> ranks;
+    return ranks;
+  }
+  static Ranks*& all() {
+    static Ranks* ranks = nullptr;
+    return ranks;
+  }
 };
 
 /// Base of what is claimed of collectives over all GPUs.

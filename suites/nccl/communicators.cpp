@@ -1,9 +1,11 @@
 // Are collectives right in groups, over subsets of the GPUs, in graphs, and with registered memory?
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,8 +30,8 @@ void verify_subset(Ranks& ranks, std::size_t bytes) {
 
 /// Splits `all` by colors, and verifies each part, all parts at once.
 void verify_split(Ranks& all, const std::vector<int>& colors, const std::vector<int>& keys,
-                  std::size_t bytes, SplitRanks& parts) {
-  parts.add_and_run(all.split(colors, keys), bytes, [bytes](Ranks& part) {
+                  std::size_t bytes) {
+  SharedRanksTest::add_and_run(all.split(colors, keys), bytes, [bytes](Ranks& part) {
     verify_subset(part, bytes);
     part.finish();
   });
@@ -84,9 +86,8 @@ TEST_F(Collectives, TwoCommunicatorsOverTheSameGpusAreExact) {
   guarded({"communicator", "all GPUs"}, [&] {
     Ranks& first = all_ranks(devices);
     const std::size_t bytes = usual_bytes(devices);
-    SplitRanks parts;
     Ranks& second =
-        parts.add(std::move(first.split(colors_of_all(first), keys_in_order(first)).at(0)), bytes);
+        add(std::move(first.split(colors_of_all(first), keys_in_order(first)).at(0)), bytes);
     // Documented: work of several communicators must be ordered alike on all ranks. One stream
     // waits for the other; the host waits for neither.
     std::vector<Event> done;
@@ -124,8 +125,7 @@ TEST_F(Collectives, SplitsHaveTheRanksTheyWereAskedFor) {
       colors.push_back(rank == 0 ? NCCL_SPLIT_NOCOLOR : 7 * ((rank - 1) / 2 % 2));
       keys.push_back(-rank);
     }
-    SplitRanks parts;
-    verify_split(all, colors, keys, usual_bytes(devices), parts);
+    verify_split(all, colors, keys, usual_bytes(devices));
     // The one that was split goes on.
     verify_subset(all, usual_bytes(devices));
     all.finish();
@@ -142,7 +142,6 @@ TEST_F(Collectives, EverySubsetOfTheGpusIsExact) {
     Ranks& all = all_ranks(devices);
     const std::size_t bytes = usual_bytes(devices);
     const std::vector<int> keys = keys_in_order(all);
-    SplitRanks parts;
     // Of every two pairs with the same GPUs one will do: the ranks' order is the GPUs'.
     const auto rounds = disjoint_rounds(devices);
     for (std::size_t round = 0; round < rounds.size(); round += 2) {
@@ -154,7 +153,7 @@ TEST_F(Collectives, EverySubsetOfTheGpusIsExact) {
           }
         }
       }
-      verify_split(all, colors, keys, bytes, parts);
+      verify_split(all, colors, keys, bytes);
     }
     for (int size = 4; size < all.count(); size *= 2) {
       std::vector<int> colors;
@@ -162,13 +161,30 @@ TEST_F(Collectives, EverySubsetOfTheGpusIsExact) {
         const bool complete = rank / size * size + size <= all.count();
         colors.push_back(complete ? rank / size : NCCL_SPLIT_NOCOLOR);
       }
-      verify_split(all, colors, keys, bytes, parts);
+      verify_split(all, colors, keys, bytes);
     }
     for (int left_out = 0; left_out < all.count() && all.count() > 2; ++left_out) {
       std::vector<int> colors = colors_of_all(all);
       colors[static_cast<std::size_t>(left_out)] = NCCL_SPLIT_NOCOLOR;
-      verify_split(all, colors, keys, bytes, parts);
+      verify_split(all, colors, keys, bytes);
     }
+  });
+}
+
+TEST_F(Collectives, ACommunicatorShrinksByARankThatKnowsNothingOfIt) {
+  claim(
+      "ncclCommShrink makes a communicator without a rank that does not call it; the others keep "
+      "their order, and the communicator that it came from goes on",
+      "NCCL: ncclCommShrink (2.27), NCCL_SHRINK_DEFAULT; Shrinking a communicator");
+  const CudaInventory& devices = require(Devices{2});
+  if (!NcclClique::can_shrink()) skip("this NCCL has no ncclCommShrink");
+  guarded({"communicator", "all GPUs"}, [&] {
+    Ranks& all = all_ranks(devices);
+    Ranks& rest = add(all.leave_out(0, Without::shrink), usual_bytes(devices));
+    verify_subset(rest, usual_bytes(devices));
+    rest.finish();
+    verify_subset(all, usual_bytes(devices));
+    all.finish();
   });
 }
 
@@ -248,10 +264,41 @@ TEST_F(Collectives, RegisteredMemoryIsUsedRightly) {
       ranks.finish();
     };
     verify(all, "cudaMalloc");
-    SplitRanks parts;
-    verify(parts.add(std::move(all.split(colors_of_all(all), keys_in_order(all)).at(0)),
-                     usual_bytes(devices), Memory::nccl),
+    verify(add(std::move(all.split(colors_of_all(all), keys_in_order(all)).at(0)),
+               usual_bytes(devices), Memory::nccl),
            "ncclMemAlloc");
+  });
+}
+
+TEST_F(Collectives, WindowsAreUsedRightly) {
+  claim(
+      "Collectives are right on buffers that all ranks registered as windows at the same offsets, "
+      "and after these were deregistered",
+      "NCCL: User Buffer Registration (Window Registration), ncclCommWindowRegister (2.27), "
+      "NCCL_WIN_COLL_SYMMETRIC");
+  const CudaInventory& devices = require(Devices{2});
+  if (newer_nccl_function<void()>("ncclCommWindowRegister") == nullptr) {
+    skip("this NCCL has no ncclCommWindowRegister");
+  }
+  // With NVLS, NCCL binds windows to multicast objects, which nothing here asks for.
+  const char* const nvls = std::getenv("NCCL_NVLS_ENABLE");
+  if (nvls == nullptr || std::string_view(nvls) != "0") {
+    skip("NCCL_NVLS_ENABLE is not 0: windows could take NVLink multicast");
+  }
+  guarded({"communicator", "all GPUs"}, [&] {
+    Ranks& all = all_ranks(devices);
+    Ranks& ranks = add(std::move(all.split(colors_of_all(all), keys_in_order(all)).at(0)),
+                       usual_bytes(devices), Memory::nccl);
+    ranks.issue([](Participant& one, ncclComm_t to) { return one.register_windows(to); },
+                "ncclCommWindowRegister");
+    verify_subset(ranks, usual_bytes(devices));
+    ranks.finish();
+    ranks.for_each([&](Participant& one, int local) {
+      ranks.demand(CONFORMANCE_CALL(one.deregister_windows(ranks.clique().communicator(local))),
+                   "ncclCommWindowDeregister");
+    });
+    verify_subset(ranks, usual_bytes(devices));
+    ranks.finish();
   });
 }
 
@@ -279,7 +326,7 @@ TEST_F(Collectives, MistakesHaveTheirCodesAndDoNoHarm) {
       if (is_deadline_exceeded(opened)) Session::current().abandon(finding);
       fail_and_end(finding);
     }
-    Ranks alone(std::move(clique), usual_bytes(devices));
+    Ranks& alone = add(std::move(clique), usual_bytes(devices));
     ncclComm_t const one = alone.clique().communicator(0);
     cudaStream_t const stream = alone.clique().stream(0).get();
     const DeviceBuffer<float> memory(64);

@@ -8,8 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include <dlfcn.h>
-
 #include <fmt/format.h>
 
 #include "fixtures/cuda_result.h"
@@ -44,10 +42,8 @@ std::size_t odd_count(const Case& what, std::size_t bytes, int ranks) {
 
 using AlltoAll = ncclResult_t(const void*, void*, std::size_t, ncclDataType_t, ncclComm_t,
                               cudaStream_t);
-/// ncclAlltoAll, which libraries have since 2.28; null in others.
-AlltoAll* find_all_to_all() {
-  return reinterpret_cast<AlltoAll*>(::dlsym(RTLD_DEFAULT, "ncclAlltoAll"));
-}
+/// Libraries have it since 2.28.
+AlltoAll* find_all_to_all() { return newer_nccl_function<AlltoAll>("ncclAlltoAll"); }
 
 TEST_F(Collectives, AllReduceIsExactForEveryTypeAndOperation) {
   claim(
@@ -259,8 +255,7 @@ TEST_F(Collectives, OneRankReducesItsLastElementsToo) {
     Ranks& all = all_ranks(devices);
     std::vector<int> colors(devices.size());
     std::iota(colors.begin(), colors.end(), 0);
-    SplitRanks parts;
-    parts.add_and_run(all.split(colors, colors), usual_bytes(devices), [&](Ranks& rank) {
+    add_and_run(all.split(colors, colors), usual_bytes(devices), [&](Ranks& rank) {
       const OneRankResults results = reduce_over_one_rank(rank, usual_bytes(devices));
       if (results.wrong.empty()) return;
       Finding first = results.wrong.front();

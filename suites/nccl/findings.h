@@ -66,10 +66,11 @@ inline constexpr FindingKind rank_died{
     "library, a lack of memory, or a job's limit."};
 inline constexpr FindingKind ranks_missing{
     "nccl.ranks-missing", Severity::infrastructure,
-    "A call of MPI in which all ranks of the job take part did not return: one of them did not "
-    "come.",
+    "A rank of an MPI job waited in vain for the others, or knows of no others.",
     "Look at the ranks' journals for the one that is behind, and at its host; check that all hosts "
-    "reach each other (firewall, interfaces, name resolution)."};
+    "reach each other (firewall, interfaces, name resolution), and that mpirun and the MPI that "
+    "the "
+    "suite was built with belong together."};
 inline constexpr FindingKind wrong_wait{
     "nccl.wrong-wait", Severity::driver,
     "A communicator came up, or a collective ended, without a rank that never joined it.",

@@ -9,10 +9,13 @@
 #include <string_view>
 #include <system_error>
 
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 
 #include <fmt/format.h>
 
+#include "fixtures/descriptor.h"
 #include "fixtures/gpu_test.h"
 #include "fixtures/host_facts.h"
 #include "fixtures/version.h"
@@ -79,10 +82,20 @@ std::string locked_memory_limit() {
   return fmt::format("{} bytes", std::uint64_t{limit.rlim_cur});
 }
 
+/// Has the system read the library's file while CUDA starts: NCCL loads most of it for the first
+/// communicator, in pieces, which takes many seconds where the disk is slow.
+void read_ahead() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<void*>(&ncclGetVersion), &info) == 0) return;
+  const Descriptor file(::open(info.dli_fname, O_RDONLY | O_CLOEXEC));
+  if (file.get() >= 0) ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_WILLNEED);
+}
+
 TEST_F(Gate, TheLibraryFitsTheHeadersItWasBuiltWith) {
   claim("The NCCL in use has the major version of the headers and is no older than they are",
         "NCCL: ncclGetVersion, NCCL_VERSION_CODE");
   guarded(host_subject(), [] {
+    read_ahead();
     int number = 0;
     ensure(CONFORMANCE_CALL(ncclGetVersion(&number)));
     const LibraryVersion headers{NCCL_MAJOR, NCCL_MINOR, NCCL_PATCH};

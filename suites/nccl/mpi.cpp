@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
 #include "fixtures/scratch_folder.h"
+#include "suites/nccl/early_start.h"
 #include "suites/nccl/findings.h"
 #include "suites/nccl/rank_record.h"
 #include "suites/nccl/ranks.h"
@@ -67,6 +69,61 @@ std::vector<StepRecord> read_journals(const fs::path& folder) {
   return records;
 }
 
+fs::path program() { return fs::path(own_executable()).replace_filename("conformance-nccl-mpi"); }
+
+/// Why no job can be started; empty if one can.
+std::string obstacle() {
+  if (!fs::exists(program()))
+    return "the suite was built where CMake found no MPI (Debian: libopenmpi-dev)";
+  if (!find_in_path("mpirun")) return "there is no mpirun in PATH (Debian: openmpi-bin)";
+  return "";
+}
+
+/// The job, which goes on while tests do something else.
+class Job {
+ public:
+  static Job& of(const CudaInventory& devices) {
+    static Job once(devices.size());
+    return once;
+  }
+  /// Until it has ended.
+  const ChildResult& wait() {
+    if (thread_.joinable()) thread_.join();
+    return result_;
+  }
+  fs::path journals() const { return scratch_.path() / "journals"; }
+
+ private:
+  explicit Job(std::size_t ranks)
+      : scratch_(fs::temp_directory_path() / "conformance-mpi"), thread_([this, ranks] {
+          fs::create_directory(journals());
+          const Settings& settings = Session::current().settings();
+          ChildOptions options;
+          options.argv = {"mpirun",
+                          "-np",
+                          std::to_string(ranks),
+                          program().string(),
+                          "--journals",
+                          journals().string(),
+                          "--seed",
+                          std::to_string(settings.seed)};
+          if (settings.simulated) options.argv.emplace_back("--simulated");
+          options.environment = variables(scratch_.path());
+          options.deadline = deadline_of(kJobDeadline);
+          options.merge_streams = true;
+          result_ = run_child(options);
+        }) {}
+
+  ScratchFolder scratch_;
+  ChildResult result_;
+  std::jthread thread_;
+};
+
+[[maybe_unused]] const auto* const early_start =
+    testing::AddGlobalTestEnvironment(new EarlyStart("Mpi", [](const CudaInventory& devices) {
+      if (obstacle().empty()) Job::of(devices);
+    }));
+
 TEST_F(Mpi, RanksThatMpirunStartsAreExact) {
   claim(
       "Ranks that MPI starts, which get the unique ID by MPI_Bcast, make a communicator whose "
@@ -74,29 +131,22 @@ TEST_F(Mpi, RanksThatMpirunStartsAreExact) {
       "are exact",
       "NCCL: Creating a Communicator; NCCL and MPI");
   const CudaInventory& devices = require(Devices{1});
-  const fs::path program = fs::path(own_executable()).replace_filename("conformance-nccl-mpi");
-  if (!fs::exists(program)) skip("the suite was built where there was no MPI");
-  if (!find_in_path("mpirun")) skip("there is no mpirun in PATH");
+  if (const std::string why = obstacle(); !why.empty()) skip(why);
   guarded(host_subject(), [&] {
-    const ScratchFolder scratch(fs::temp_directory_path() / "conformance-mpi");
-    const fs::path journals = scratch.path() / "journals";
-    fs::create_directory(journals);
-    const Settings& settings = Session::current().settings();
-    ChildOptions options;
-    options.argv = {
-        "mpirun",          "-np",    std::to_string(devices.size()), program.string(), "--journals",
-        journals.string(), "--seed", std::to_string(settings.seed)};
-    if (settings.simulated) options.argv.emplace_back("--simulated");
-    options.environment = variables(scratch.path());
-    options.deadline = deadline_of(kJobDeadline);
-    options.merge_streams = true;
-    const ChildResult job = run_child(options);
-    const std::vector<StepRecord> ranks = read_journals(journals);
+    Job& all = Job::of(devices);
+    const ChildResult& job = all.wait();
+    const std::vector<StepRecord> ranks = read_journals(all.journals());
 
     std::size_t found = 0;
     std::string doing;
     for (const StepRecord& record : ranks) {
       take_over(record);
+      // Without the mpirun of its own MPI each process makes a job of one.
+      expect(record.ranks < 0 || record.ranks == static_cast<std::int64_t>(devices.size()),
+             Finding(ranks_missing, {"communicator", "ranks of mpirun"},
+                     fmt::format("a process that mpirun started is rank {} of {}, not of {}",
+                                 record.rank, record.ranks, devices.size()),
+                     {{"mpirun", find_in_path("mpirun").value_or("")}}));
       found += record.findings.size();
       if (!record.ended) {
         doing += fmt::format("{}{} in \"{}\"", doing.empty() ? "" : ", ",

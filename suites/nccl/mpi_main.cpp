@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdint>
+#include <list>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -157,15 +158,15 @@ bool take_part_in_job(const Place& place) {
   }
   // A rank without a GPU would keep the others waiting inside NCCL.
   if (!all_hold(ready, "before the communicator")) return false;
+  std::list<NcclClique> cliques;
+  bool good = true;
   try {
-    guarded(device->subject(), [&] {
-      NcclClique clique;
-      take_part(step, *device, place.rank, clique);
-    });
+    guarded(device->subject(), [&] { take_part(step, *device, place.rank, cliques); });
   } catch (const TestEnded&) {
-    return false;
+    good = false;
   }
-  return true;
+  end_all(cliques);
+  return good;
 }
 
 int work(Session& session) {

@@ -143,6 +143,27 @@ ncclResult_t Participant::deregister_memory(ncclComm_t communicator) {
   return first;
 }
 
+ncclResult_t Participant::register_windows(ncclComm_t communicator) {
+  using Register = ncclResult_t(ncclComm_t, void*, std::size_t, void**, int);
+  static Register* const call = newer_nccl_function<Register>("ncclCommWindowRegister");
+  constexpr int kSymmetric = 1;  // NCCL_WIN_COLL_SYMMETRIC, which headers have since 2.27
+  const ncclResult_t first = call(communicator, input_.get(), bytes_, &windows_[0], kSymmetric);
+  if (first != ncclSuccess && first != ncclInProgress) return first;
+  return call(communicator, output_.get(), bytes_, &windows_[1], kSymmetric);
+}
+
+ncclResult_t Participant::deregister_windows(ncclComm_t communicator) {
+  using Deregister = ncclResult_t(ncclComm_t, void*);
+  static Deregister* const call = newer_nccl_function<Deregister>("ncclCommWindowDeregister");
+  ncclResult_t first = ncclSuccess;
+  for (void*& window : windows_) {
+    if (window == nullptr) continue;
+    const ncclResult_t result = call(communicator, std::exchange(window, nullptr));
+    if (first == ncclSuccess) first = result;
+  }
+  return first;
+}
+
 void Participant::check(const Case& what) {
   if (queued_.size() == kMostChecks) throw std::logic_error("the checks before are to be taken");
   const Places own = memory(what);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -59,6 +60,10 @@ class Participant {
   /// Lets a communicator know both buffers, and no longer.
   ncclResult_t register_memory(ncclComm_t communicator);
   ncclResult_t deregister_memory(ncclComm_t communicator);
+  /// Makes windows of both buffers, as all ranks do in one group, and takes them away again. The
+  /// library must have windows, and the memory be NCCL's.
+  ncclResult_t register_windows(ncclComm_t communicator);
+  ncclResult_t deregister_windows(ncclComm_t communicator);
   // The memory itself, for other uses; no case may be under way.
   std::byte* input() const { return input_.get(); }
   std::byte* output() const { return output_.get(); }
@@ -89,6 +94,7 @@ class Participant {
   DeviceBuffer<unsigned long long> scalar_;
   std::vector<Case> queued_;
   std::vector<void*> registrations_;
+  std::array<void*, 2> windows_{};        ///< those of input and output, null where NCCL made none
   std::optional<ncclRedOp_t> operation_;  ///< one that belongs to a communicator
 };
 

@@ -70,6 +70,8 @@ void read_record(const Json& record, std::vector<StepRecord>& steps, StepRecord*
     current->doing = record.at("value");
   } else if (type == "fact" && record.at("name") == "rank.number") {
     current->rank = record.at("value");
+  } else if (type == "fact" && record.at("name") == "rank.of") {
+    current->ranks = record.at("value");
   } else if (type == "fact" && record.at("name") == "rank.offered") {
     current->offered = record.at("value");
   }

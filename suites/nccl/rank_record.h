@@ -16,7 +16,7 @@ struct StepRecord {
   double seconds = 0;  ///< from its start to its end
   std::string doing;   ///< the last thing it was at
   bool offered = true;
-  std::int64_t rank = -1;  ///< as it says itself, if it does
+  std::int64_t rank = -1, ranks = -1;  ///< its number and how many there are, if it says so
   std::vector<Finding> findings;
   std::vector<std::pair<std::uint64_t, std::string>> verified;
   /// The lines between the records: NCCL's own words.

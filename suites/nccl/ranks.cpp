@@ -128,17 +128,15 @@ void Ranks::launch(std::span<const Case> cases) {
              "making the operation of " + last_);
     }
   });
-  const Status launched = clique_.issue(
-      [&](int local) {
+  issue(
+      [&](Participant& one, ncclComm_t communicator) {
         for (const Case& what : cases) {
-          const ncclResult_t result = participants_[static_cast<std::size_t>(local)]->launch(
-              what, clique_.communicator(local));
+          const ncclResult_t result = one.launch(what, communicator);
           if (result != ncclSuccess && result != ncclInProgress) return result;
         }
         return ncclSuccess;
       },
-      kDeadline);
-  demand(launched, "launching " + last_);
+      "launching " + last_);
   // Documented: it may go as soon as the last call that was given it has returned.
   for_each([&](Participant& one, int local) {
     demand(CONFORMANCE_CALL(one.destroy_operation(clique_.communicator(local))),
@@ -193,6 +191,14 @@ std::vector<NcclClique> Ranks::split(std::span<const int> colors, std::span<cons
   return parts;
 }
 
+NcclClique Ranks::leave_out(int left_out, Without how) {
+  wait("before a rank is left out");
+  NcclClique rest;
+  demand(clique_.leave_out(left_out, how, rest, kSetUpDeadline),
+         how == Without::split ? "ncclCommSplit" : "ncclCommShrink");
+  return rest;
+}
+
 bool Ranks::check_identities() {
   bool good = true;
   for (int local = 0; local < clique_.size(); ++local) {
@@ -224,6 +230,15 @@ void Ranks::for_each(const std::function<void(Participant&, int local)>& work) {
     use(local);
     work(*participants_[static_cast<std::size_t>(local)], local);
   }
+}
+
+void Ranks::issue(const std::function<ncclResult_t(Participant&, ncclComm_t)>& call,
+                  std::string_view what) {
+  const auto of_rank = [&](int local) {
+    use(local);
+    return call(*participants_[static_cast<std::size_t>(local)], clique_.communicator(local));
+  };
+  demand(clique_.issue(of_rank, kDeadline), what);
 }
 
 void Ranks::use(int local) const {

@@ -57,10 +57,17 @@ class Ranks {
 
   /// Makes of each color a clique of its own; see NcclClique::split.
   std::vector<NcclClique> split(std::span<const int> colors, std::span<const int> keys);
+  /// Makes a clique of all ranks but one; see NcclClique::leave_out.
+  NcclClique leave_out(int left_out, Without how);
   /// Whether every rank says of itself what it must; otherwise a finding, and the test goes on.
   bool check_identities();
   /// For each local rank, its GPU current.
   void for_each(const std::function<void(Participant&, int local)>& work);
+
+  /// Calls of all local ranks, its GPU current in each, as one group; waits until NCCL has queued
+  /// them all.
+  void issue(const std::function<ncclResult_t(Participant&, ncclComm_t)>& call,
+             std::string_view what);
 
   /// Ends the test with a finding, and at a deadline the process, unless `status` is success.
   void demand(const Status& status, std::string_view what);

@@ -21,6 +21,7 @@
 
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
+#include "suites/nccl/early_start.h"
 #include "suites/nccl/exchange.h"
 #include "suites/nccl/findings.h"
 #include "suites/nccl/rank_record.h"
@@ -68,8 +69,8 @@ std::map<std::string, std::optional<std::string>> variables(const CudaDevice& de
 }
 
 /// Processes that do all steps of all tests, because what they take is their start: sets of a
-/// process for each GPU, which go on while the tests do something else. A set does its steps one
-/// after the other.
+/// process for each GPU, which go on while tests do something else. A set does its steps one after
+/// the other.
 class Processes {
  public:
   static Processes& of(const CudaInventory& devices) {
@@ -107,7 +108,7 @@ class Processes {
   }
 
  private:
-  explicit Processes(const CudaInventory& devices) : devices_(devices) {
+  explicit Processes(CudaInventory devices) : devices_(std::move(devices)) {
     plan();
     if (!failed_.ok()) return;
     processes_.resize(1 + *std::max_element(set_of_.begin(), set_of_.end()));
@@ -119,11 +120,11 @@ class Processes {
     }
   }
 
-  /// As many sets as the processors carry; simulated GPUs are processors themselves.
+  /// Two sets if the processors carry them; more would wait for the driver, which starts one GPU
+  /// for one process after the other. Simulated GPUs are processors themselves.
   std::size_t sets() const {
-    if (Session::current().settings().simulated) return 1;
-    return std::clamp<std::size_t>(std::thread::hardware_concurrency() / (4 * devices_.size()), 1,
-                                   3);
+    const std::size_t carried = std::thread::hardware_concurrency() / (4 * devices_.size());
+    return Session::current().settings().simulated || carried < 2 ? 1 : 2;
   }
 
   void plan() {
@@ -138,11 +139,12 @@ class Processes {
         }
       }
     }
+    add(Kind::late, all, 0);
     add(Kind::stall, all, 1);
     add(Kind::sums, all, 1);
-    add(Kind::late, all, 2);
-    add(Kind::die, all, 2);
-    add(Kind::sums, all - 1, 2);
+    if (NcclClique::can_shrink()) add(Kind::shrink, all, 1);
+    add(Kind::die, all, 1);
+    add(Kind::sums, all - 1, 1);
   }
 
   void add(Step::Kind kind, std::size_t ranks, std::size_t set, std::string_view algorithm = "",
@@ -189,7 +191,7 @@ class Processes {
     }
   }
 
-  const CudaInventory& devices_;
+  const CudaInventory devices_;
   std::vector<Step> steps_;
   std::vector<std::size_t> set_of_;                  ///< by step
   std::vector<std::vector<RankProcess>> processes_;  ///< by set and rank
@@ -197,6 +199,9 @@ class Processes {
   std::atomic<Clock::rep> first_failure_{0};
   std::vector<std::jthread> threads_;
 };
+
+[[maybe_unused]] const auto* const early_start = testing::AddGlobalTestEnvironment(
+    new EarlyStart("Starts", [](const CudaInventory& devices) { Processes::of(devices); }));
 
 std::string of_ranks(const std::vector<int>& ranks) {
   return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(ranks, ", "));
@@ -362,7 +367,6 @@ TEST_F(Starts, OneCallStartsARankOnEveryGpu) {
         "NCCL: ncclCommInitAll");
   const CudaInventory& devices = require(Devices{1});
   const std::string how = "ncclCommInitAll";
-  Processes::of(devices);  // they start meanwhile
   guarded({"communicator", how}, [&] {
     NcclClique clique;
     demand(clique.open_all_at_once(devices, kSetUpDeadline), clique, how, "setting up");
@@ -378,7 +382,6 @@ TEST_F(Starts, AThreadForEachGpuStartsItsRank) {
       "NCCL: Creating a Communicator; ncclCommInitRankConfig; Thread Safety");
   const CudaInventory& devices = require(Devices{1});
   const std::string how = "a thread for each GPU";
-  Processes::of(devices);
   guarded({"communicator", how}, [&] {
     NcclPlace place{.ranks = static_cast<int>(devices.size())};
     ensure(CONFORMANCE_CALL(ncclGetUniqueId(&place.id)));
@@ -461,6 +464,16 @@ TEST_F(Starts, RanksGiveUpOneThatStallsAndStartAgain) {
       "NCCL: Fault Tolerance; ncclCommAbort; ncclCommGetAsyncError");
   const CudaInventory& devices = require(Devices{2});
   guarded(host_subject(), [&] { take_steps(devices, Step::Kind::stall, true); });
+}
+
+TEST_F(Starts, RanksGoOnWithoutOneThatStalls) {
+  claim(
+      "When a rank stays away from a collective, the others end it and go on in a smaller "
+      "communicator by ncclCommShrink, of which that rank knows nothing",
+      "NCCL: ncclCommShrink (2.27), NCCL_SHRINK_ABORT; Fault Tolerance");
+  const CudaInventory& devices = require(Devices{2});
+  if (!NcclClique::can_shrink()) skip("this NCCL has no ncclCommShrink");
+  guarded(host_subject(), [&] { take_steps(devices, Step::Kind::shrink, false); });
 }
 
 TEST_F(Starts, RanksGiveUpOneThatNeverJoins) {

@@ -5,7 +5,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <list>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -32,6 +31,9 @@ constexpr std::chrono::milliseconds kPatience{300};
 /// Of every collective, also where it does not divide by the ranks: what each rank's call gets.
 constexpr std::size_t kCount = 1003;
 
+/// Of communicators that have no more to show than a few sums.
+constexpr int kChannels = 2;
+
 void doing(const std::string& what) { fact("rank.doing", what); }
 
 /// Sets a variable, if it is to have a value, and takes it away again.
@@ -52,8 +54,8 @@ class Variable {
 
 class Rank {
  public:
-  Rank(const Step& step, const CudaDevice& device, int rank, NcclClique& clique)
-      : step_(step), device_(device), rank_(rank), clique_(clique) {}
+  Rank(const Step& step, const CudaDevice& device, int rank, std::list<NcclClique>& made)
+      : step_(step), device_(device), rank_(rank), made_(made), clique_(made.emplace_back()) {}
 
   void run() {
     const Variable algorithm("NCCL_ALGO", step_.algorithm);
@@ -66,13 +68,14 @@ class Rank {
     if (is_not_offered(opened)) return;
     demand(opened, "setting up");
     Exchange exchange(clique_, bytes_needed());
-    for (const std::size_t count : {std::size_t{1}, kCount, step_.most}) {
-      if (!run(exchange, {.count = count})) return;
-    }
+    if (!run_sums(exchange)) return;
     if (step_.kind == Step::Kind::all) {
       for (const Collective* collective : collectives()) {
         run(exchange, {.collective = collective, .count = kCount});
       }
+      leave_each_out();
+    } else if (step_.kind == Step::Kind::shrink) {
+      go_on_without_the_last(exchange);
     } else if (step_.kind != Step::Kind::sums) {
       lose_the_last(exchange);
     }
@@ -82,7 +85,9 @@ class Rank {
  private:
   Status open(std::chrono::milliseconds deadline) {
     doing(fmt::format("joining {} ranks", step_.ranks));
-    return clique_.open({device_}, {step_.id, rank_, step_.ranks}, deadline);
+    // Between processes it takes NCCL several milliseconds to connect a channel.
+    const int channels = step_.kind == Step::Kind::all ? 0 : kChannels;
+    return clique_.open({device_}, {step_.id, rank_, step_.ranks, channels}, deadline);
   }
 
   /// Of each buffer, for the largest case that this rank takes part in.
@@ -95,6 +100,13 @@ class Rank {
       most = std::max(most, needed({.collective = collective, .count = kCount}));
     }
     return most;
+  }
+
+  bool run_sums(Exchange& exchange) {
+    for (const std::size_t count : {std::size_t{1}, kCount, step_.most}) {
+      if (!run(exchange, {.count = count})) return false;
+    }
+    return true;
   }
 
   /// False if NCCL does not offer what is forced.
@@ -111,6 +123,34 @@ class Rank {
     return true;
   }
 
+  /// The ranks without the first one, one in the middle, and the last one.
+  void leave_each_out() {
+    if (step_.ranks < 3) return;
+    for (const int left_out : {0, step_.ranks / 2, step_.ranks - 1}) {
+      doing(fmt::format("ncclCommSplit without rank {}", left_out));
+      NcclClique& rest = made_.emplace_back();
+      demand(clique_.leave_out(left_out, Without::split, rest, kSetUpDeadline), "ncclCommSplit");
+      if (rank_ == left_out) continue;
+      Exchange among(rest, bytes_needed());
+      run(among, {.count = kCount});
+    }
+  }
+
+  /// The last rank stays away from a sum, and the others make a communicator without it.
+  void go_on_without_the_last(Exchange& exchange) {
+    const int last = step_.ranks - 1;
+    if (rank_ == last) return stay_away();
+    wait_in_vain(exchange);
+    doing(fmt::format("ncclCommShrink without rank {}", last));
+    NcclClique& rest = made_.emplace_back();
+    demand(clique_.leave_out(last, Without::shrink_at_once, rest, kSetUpDeadline),
+           "ncclCommShrink");
+    synchronize(clique_.stream(0), device_.subject());
+    Exchange among(rest, bytes_needed());
+    run_sums(among);
+    clique_.forsake();
+  }
+
   /// The last rank stays away from a sum, which the others give up.
   void lose_the_last(Exchange& exchange) {
     if (rank_ < step_.ranks - 1) {
@@ -118,11 +158,12 @@ class Rank {
     } else if (step_.kind == Step::Kind::die) {
       ::raise(SIGKILL);
     } else {
-      // Until the others have given up, and longer: this rank's own end would be an error to them.
-      std::this_thread::sleep_for(2 * deadline_of(kPatience));
-      give_up();
+      stay_away();
     }
   }
+
+  /// Knows nothing of what the others do, and goes on: its own end would be an error to them.
+  void stay_away() { clique_.forsake(); }
 
   void give_up_on_the_late_one() {
     const Status status = open(kPatience);
@@ -137,6 +178,13 @@ class Rank {
   }
 
   void give_up_on_a_sum(Exchange& exchange) {
+    wait_in_vain(exchange);
+    give_up();
+    // Whatever ran is over: the stream is empty, the GPU is well.
+    synchronize(clique_.stream(0), device_.subject());
+  }
+
+  void wait_in_vain(Exchange& exchange) {
     const Case what{.count = step_.most};
     doing(fmt::format("waiting for {} without rank {}", what.text(), step_.ranks - 1));
     Status status = exchange.launch(what);
@@ -147,9 +195,6 @@ class Rank {
                                        what.text(), rank_, step_.ranks, step_.ranks - 1)));
     }
     verified(1, "ranks that gave up");
-    give_up();
-    // Whatever ran is over: the stream is empty, the GPU is well.
-    synchronize(clique_.stream(0), device_.subject());
   }
 
   void give_up() {
@@ -185,14 +230,15 @@ class Rank {
   const Step& step_;
   const CudaDevice& device_;
   int rank_;
+  std::list<NcclClique>& made_;
   NcclClique& clique_;
   bool right_ = true;
 };
 
-constexpr std::array<std::pair<Step::Kind, std::string_view>, 5> kKinds{
-    std::pair{Step::Kind::sums, "sums"}, std::pair{Step::Kind::all, "all"},
-    std::pair{Step::Kind::stall, "stall"}, std::pair{Step::Kind::late, "late"},
-    std::pair{Step::Kind::die, "die"}};
+constexpr std::array<std::pair<Step::Kind, std::string_view>, 6> kKinds{
+    std::pair{Step::Kind::sums, "sums"},   std::pair{Step::Kind::all, "all"},
+    std::pair{Step::Kind::stall, "stall"}, std::pair{Step::Kind::shrink, "shrink"},
+    std::pair{Step::Kind::late, "late"},   std::pair{Step::Kind::die, "die"}};
 
 }  // namespace
 
@@ -200,6 +246,8 @@ std::string Step::name() const {
   switch (kind) {
     case Kind::stall:
       return "a rank that stalls";
+    case Kind::shrink:
+      return "a rank that stalls and is left behind";
     case Kind::late:
       return "a rank that never joins";
     case Kind::die:
@@ -238,8 +286,19 @@ std::optional<Step> parse_step(const std::string& text) {
   return std::nullopt;
 }
 
-void take_part(const Step& step, const CudaDevice& device, int rank, NcclClique& clique) {
-  Rank(step, device, rank, clique).run();
+void take_part(const Step& step, const CudaDevice& device, int rank, std::list<NcclClique>& made) {
+  Rank(step, device, rank, made).run();
+}
+
+void end_all(std::list<NcclClique>& cliques) {
+  {
+    std::vector<std::jthread> threads;
+    threads.reserve(cliques.size());
+    for (NcclClique& clique : cliques) {
+      threads.emplace_back([&clique] { const NcclClique gone = std::move(clique); });
+    }
+  }
+  cliques.clear();
 }
 
 std::vector<std::string> rank_arguments(int rank, std::span<const Step> steps) {
@@ -278,7 +337,7 @@ int be_a_rank(std::span<const std::string> arguments) {
           fail_and_end(Finding(finding::no_devices, host_subject(),
                                fmt::format("the process of rank {} sees no GPU", rank)));
         }
-        take_part(*step, devices[0], rank, cliques.emplace_back());
+        take_part(*step, devices[0], rank, cliques);
       });
     } catch (const TestEnded&) {
       failed = true;
@@ -286,14 +345,7 @@ int be_a_rank(std::span<const std::string> arguments) {
     }
     session.end_test(false, failed);
   }
-  {
-    // To take a communicator away takes longer than to make one: all at once.
-    std::vector<std::jthread> threads;
-    threads.reserve(cliques.size());
-    for (NcclClique& clique : cliques) {
-      threads.emplace_back([&clique] { const NcclClique gone = std::move(clique); });
-    }
-  }
+  end_all(cliques);
   session.end_journal(code);
   return code;
 }

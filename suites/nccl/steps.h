@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <list>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,11 +17,12 @@ inline constexpr std::size_t kMostFloats = 100'003;
 /// What the ranks of one communicator do together, each wherever it was started.
 struct Step {
   enum class Kind {
-    sums,   ///< they come up, and sums are verified
-    all,    ///< the same, and one of every other collective
-    stall,  ///< the last one does not join a sum, and all give up
-    late,   ///< the last one does not join the communicator, and the others give up
-    die     ///< the last one is killed in mid-run, and the others give up
+    sums,    ///< they come up, and sums are verified
+    all,     ///< the same, one of every other collective, and sums without one of the ranks
+    stall,   ///< the last one does not join a sum, and all give up
+    shrink,  ///< the same, but the others go on in a communicator without it
+    late,    ///< the last one does not join the communicator, and the others give up
+    die      ///< the last one is killed in mid-run, and the others give up
   };
   Kind kind = Kind::sums;
   int ranks = 1;
@@ -42,8 +44,11 @@ std::optional<Step> parse_step(const std::string& text);
 /// The facts that it records as it goes, of which the last one counts for whoever looks later:
 /// "rank.doing" what the rank is at; "rank.offered" is false once NCCL does not offer what is
 /// forced.
-/// `clique` is one that was not opened yet; what it still holds afterwards is the caller's to end.
-void take_part(const Step& step, const CudaDevice& device, int rank, NcclClique& clique);
+/// `made` gets the communicators, which are the caller's to end.
+void take_part(const Step& step, const CudaDevice& device, int rank, std::list<NcclClique>& made);
+
+/// Takes communicators away, all at once: NCCL needs half a second for any of them.
+void end_all(std::list<NcclClique>& cliques);
 
 /// The child task: what the parent's session is set to, the rank, and steps. Takes part in each as
 /// that rank, and writes the journal of a session to stdout, with a test "<layer>.Rank.<number of

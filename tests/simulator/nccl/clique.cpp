@@ -188,9 +188,9 @@ struct Membership::Shared {
   };
   std::array<std::array<Mail, kMostRanks>, kMostRanks> mail;  ///< by sender and receiver
   struct Split {
-    std::uint64_t number;  ///< 0: none
-    int asked, left;
+    int members, asked, left;  ///< ranks that take part, have said their wish, have their place
     struct Wish {
+      bool said;
       int color, key;
       SharedName place;  ///< where the ranks of the color meet
     };
@@ -570,17 +570,17 @@ bool Membership::pass_messages(Lock& lock, const std::vector<Message>& sends,
   return done;
 }
 
-bool Membership::begin_split(int color, int key) {
+bool Membership::begin_split(int color, int key, int members) {
   const Lock lock(shared());
   Shared::Split& split = shared().split;
-  if (split.number != 0 && split.number != splits_ + 1) return false;
-  split.number = splits_ + 1;
-  split.wishes[static_cast<std::size_t>(rank_)] = {color, key, {}};
-  if (++split.asked == size_) {
+  Shared::Split::Wish& mine = split.wishes[static_cast<std::size_t>(rank_)];
+  if (mine.said || (split.asked > 0 && split.asked == split.members)) return false;
+  split.members = members;
+  mine = {true, color, key, {}};
+  if (++split.asked == members) {
     std::map<int, SharedName> places;
-    for (int rank = 0; rank < size_; ++rank) {
-      Shared::Split::Wish& wish = split.wishes[static_cast<std::size_t>(rank)];
-      if (wish.color == NCCL_SPLIT_NOCOLOR) continue;
+    for (Shared::Split::Wish& wish : split.wishes) {
+      if (!wish.said || wish.color == NCCL_SPLIT_NOCOLOR) continue;
       const auto [place, is_new] = places.try_emplace(wish.color);
       if (is_new) {
         if (const auto memory = create_meeting_place()) place->second = memory->name();
@@ -595,18 +595,17 @@ bool Membership::begin_split(int color, int key) {
 std::optional<std::shared_ptr<Membership>> Membership::end_split() {
   const Lock lock(shared());
   Shared::Split& split = shared().split;
-  if (split.asked < size_) return std::nullopt;
+  if (split.asked < split.members) return std::nullopt;
   const Shared::Split::Wish mine = split.wishes[static_cast<std::size_t>(rank_)];
   int number = 0;
   int ranks = 0;
   for (int rank = 0; rank < size_; ++rank) {
     const Shared::Split::Wish& other = split.wishes[static_cast<std::size_t>(rank)];
-    if (other.color != mine.color) continue;
+    if (!other.said || other.color != mine.color) continue;
     ++ranks;
     if (other.key < mine.key || (other.key == mine.key && rank < rank_)) ++number;
   }
-  ++splits_;
-  if (++split.left == size_) split = {};
+  if (++split.left == split.members) split = {};
   if (mine.color == NCCL_SPLIT_NOCOLOR) return nullptr;
   return open(mine.place, number, ranks, World::get().device(device_));
 }

@@ -80,11 +80,11 @@ class Membership {
   /// Sends and receives; the receiver does the work.
   Outcome exchange(const std::vector<Message>& sends, const std::vector<Message>& receives);
 
-  /// Says which color and key this rank has in the communicator's next split. False if the ranks
-  /// are not done with the one before.
-  bool begin_split(int color, int key);
-  /// This rank's place in the new communicator, once all ranks have said theirs; null without
-  /// a color. Nothing before that.
+  /// Says which color and key this rank has in the next split of the communicator, in which
+  /// `members` of its ranks take part. False if the ranks are not done with the one before.
+  bool begin_split(int color, int key, int members);
+  /// This rank's place in the new communicator, once all that take part have said theirs; null
+  /// without a color. Nothing before that.
   std::optional<std::shared_ptr<Membership>> end_split();
   /// Ends what waits in run(), exchange() and wait_for_all() for good. Once it returns, nothing
   /// touches this rank's buffers.
@@ -116,7 +116,6 @@ class Membership {
   bool aborted_ = false;
   int running_ = 0;                ///< threads in run() or exchange()
   std::uint64_t collectives_ = 0;  ///< that this rank took part in
-  std::uint64_t splits_ = 0;
 };
 
 }  // namespace conformance::sim::nccl

@@ -53,10 +53,13 @@ struct Communicator {
   std::vector<std::optional<PreMultiplied>> operations;
   std::set<void*> registered;
 
+  std::set<void*> windows;
+
   /// A split that this rank has asked for.
   struct Split {
     int color, key;
-    bool asked;  ///< the other ranks know
+    int members;  ///< ranks that take part
+    bool asked;   ///< the other ranks know
     ncclComm_t* handle;
     bool blocking;
   };
@@ -133,7 +136,7 @@ ncclResult_t open(ncclComm_t* handle, std::shared_ptr<Membership> ranks, bool bl
 ncclResult_t advance_split(Communicator& one) {
   if (!one.split) return ncclSuccess;
   Communicator::Split& split = *one.split;
-  split.asked = split.asked || one.ranks->begin_split(split.color, split.key);
+  split.asked = split.asked || one.ranks->begin_split(split.color, split.key, split.members);
   if (!split.asked) return ncclInProgress;
   std::optional<std::shared_ptr<Membership>> made = one.ranks->end_split();
   if (!made) return ncclInProgress;
@@ -390,6 +393,34 @@ ncclResult_t add_message(const char* function, bool is_sent, void* data, std::si
   return group().depth > 0 ? ncclSuccess : submit_exchange(*exchange);
 }
 
+/// Asks the other ranks for a communicator of some of them.
+ncclResult_t split(const char* function, const std::shared_ptr<Communicator>& one,
+                   Communicator::Split wish, const ncclConfig_t* config) {
+  *wish.handle = nullptr;
+  const Firing firing =
+      World::get().faults().at({function, one->device, -1, one->rank, -1, one->variant()});
+  obstruct(firing);
+  if (firing.code) {
+    return fail(static_cast<ncclResult_t>(*firing.code), firing.text.value_or(""));
+  }
+  if (firing.value) wish.key = static_cast<int>(*firing.value);
+  wish.blocking = config == nullptr || config->blocking == NCCL_CONFIG_UNDEF_INT
+                      ? one->blocking
+                      : config->blocking != 0;
+  one->split = wish;
+  const auto ask = [one]() -> ncclResult_t {
+    const ncclResult_t result = advance_split(*one);
+    return result == ncclInProgress ? ncclSuccess : result;
+  };
+  if (group().depth > 0) {
+    group().calls.push_back(ask);
+    group().opened.push_back(one);
+    return ncclSuccess;
+  }
+  const ncclResult_t asked = ask();
+  return asked == ncclSuccess ? settle(*one) : asked;
+}
+
 }  // namespace
 
 extern "C" {
@@ -619,28 +650,19 @@ ncclResult_t ncclCommSplit(ncclComm_t handle, int color, int key, ncclComm_t* ma
   if (!one || made == nullptr || (color < 0 && color != NCCL_SPLIT_NOCOLOR)) {
     return fail(ncclInvalidArgument, "ncclCommSplit : no communicator, or a negative color");
   }
-  *made = nullptr;
-  const Firing firing = World::get().faults().at({"ncclCommSplit", one->device, -1, one->rank});
-  obstruct(firing);
-  if (firing.code) {
-    return fail(static_cast<ncclResult_t>(*firing.code), firing.text.value_or(""));
+  return split("ncclCommSplit", one, {color, key, one->size, false, made, true}, config);
+}
+
+ncclResult_t ncclCommShrink(ncclComm_t handle, int* excluded, int count, ncclComm_t* made,
+                            ncclConfig_t* config, int flags) {
+  const auto one = find(handle);
+  if (!one || made == nullptr || excluded == nullptr || count < 1 || count >= one->size ||
+      std::find(excluded, excluded + count, one->rank) != excluded + count) {
+    return fail(ncclInvalidArgument, "ncclCommShrink : no communicator, or wrong ranks");
   }
-  if (firing.value) key = static_cast<int>(*firing.value);
-  const bool blocking = config == nullptr || config->blocking == NCCL_CONFIG_UNDEF_INT
-                            ? one->blocking
-                            : config->blocking != 0;
-  one->split = Communicator::Split{color, key, false, made, blocking};
-  const auto ask = [one]() -> ncclResult_t {
-    const ncclResult_t result = advance_split(*one);
-    return result == ncclInProgress ? ncclSuccess : result;
-  };
-  if (group().depth > 0) {
-    group().calls.push_back(ask);
-    group().opened.push_back(one);
-    return ncclSuccess;
-  }
-  const ncclResult_t asked = ask();
-  return asked == ncclSuccess ? settle(*one) : asked;
+  constexpr int kAbort = 1;  // NCCL_SHRINK_ABORT, which older headers lack
+  if ((flags & kAbort) != 0) one->ranks->abort();
+  return split("ncclCommShrink", one, {0, one->rank, one->size - count, false, made, true}, config);
 }
 
 ncclResult_t ncclCommRegister(const ncclComm_t handle, void* buffer, size_t bytes,
@@ -664,6 +686,31 @@ ncclResult_t ncclCommDeregister(const ncclComm_t handle, void* registration) {
   }
   return ncclSuccess;
 }
+
+#ifdef NCCL_WIN_COLL_SYMMETRIC  // else there are no windows
+ncclResult_t ncclCommWindowRegister(ncclComm_t handle, void* buffer, size_t bytes,
+                                    ncclWindow_t* window, int) {
+  const auto one = find(handle);
+  if (!one || buffer == nullptr || window == nullptr || bytes == 0) {
+    return fail(ncclInvalidArgument, "ncclCommWindowRegister : an argument is NULL");
+  }
+  bool proceed = true;
+  const ncclResult_t faulty =
+      meet_faults("ncclCommWindowRegister", one->rank, one->device, proceed);
+  if (!proceed) return faulty;
+  *window = static_cast<ncclWindow_t>(buffer);
+  one->windows.insert(*window);
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommWindowDeregister(ncclComm_t handle, ncclWindow_t window) {
+  const auto one = find(handle);
+  if (!one || one->windows.erase(window) == 0) {
+    return fail(ncclInvalidArgument, "ncclCommWindowDeregister : not registered");
+  }
+  return ncclSuccess;
+}
+#endif
 
 ncclResult_t ncclMemAlloc(void** memory, size_t bytes) {
   Device* const device = device_at(current_ordinal());
