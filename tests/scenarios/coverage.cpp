@@ -85,6 +85,8 @@ Catalogue read_catalogue(const fs::path& manifests) {
   for (const fs::directory_entry& entry : fs::directory_iterator(manifests)) {
     if (entry.path().extension() != ".json") continue;
     const Json manifest = Json::parse(report::read_file(entry.path()));
+    catalogue.layers[manifest.at("layer").get<std::string>()] =
+        manifest.at("requires").get<std::vector<std::string>>();
     for (const Json& group : manifest.at("entries")) {
       for (const Json& test : group.at("tests")) {
         catalogue.tests[test.get<std::string>()] = group.at("level").get<std::string>();
@@ -95,6 +97,14 @@ Catalogue read_catalogue(const fs::path& manifests) {
     }
   }
   return catalogue;
+}
+
+std::set<std::string> Catalogue::with_below(const std::string& layer) const {
+  std::set<std::string> all{layer};
+  if (const auto found = layers.find(layer); found != layers.end()) {
+    for (const std::string& below : found->second) all.merge(with_below(below));
+  }
+  return all;
 }
 
 std::vector<FieldFault> read_field_faults(const fs::path& file) {

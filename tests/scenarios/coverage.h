@@ -25,6 +25,11 @@ struct Outcome {
 struct Catalogue {
   std::map<std::string, std::string> tests;  ///< each test's level
   std::set<std::string> findings;
+  /// Each layer, and those that it stands on directly.
+  std::map<std::string, std::vector<std::string>> layers;
+
+  /// A layer and all that it stands on.
+  std::set<std::string> with_below(const std::string& layer) const;
 };
 Catalogue read_catalogue(const std::filesystem::path& manifests);
 

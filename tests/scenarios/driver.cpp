@@ -17,7 +17,6 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -34,7 +33,6 @@
 #include <nlohmann/json.hpp>
 
 #include "ci/report/folder.h"
-#include "ci/report/manifest.h"
 #include "fixtures/child.h"
 #include "fixtures/command_line.h"
 #include "fixtures/library.h"
@@ -49,7 +47,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
-using report::kLayerOrder;
 using report::read_file;
 using support::Environment;
 using support::write_scratch;
@@ -82,12 +79,15 @@ bool expects_of(const Scenario& scenario, std::string_view layer) {
   });
 }
 
+/// Whether a scenario runs all entries of its level.
+bool runs_every_layer(const Scenario& scenario, const Options& options) {
+  return scenario.dummy || scenario.healthy() || options.every_layer;
+}
+
 /// Entries that run nvcc or mpirun, which take longer than all other small ones together: not for
 /// scenarios that expect nothing of them by name.
 std::vector<std::string_view> left_out(const Scenario& scenario, const Options& options) {
-  if (!scenario.arguments.empty() || scenario.dummy || scenario.healthy() || options.every_layer) {
-    return {};
-  }
+  if (!scenario.arguments.empty() || runs_every_layer(scenario, options)) return {};
   std::vector<std::string_view> entries;
   if (!expects_of(scenario, "environment.")) entries.emplace_back("environment.Compiler");
   if (!expects_of(scenario, "nccl.Mpi.")) entries.emplace_back("nccl.Mpi");
@@ -133,6 +133,9 @@ void replace_all(std::string& text, const std::string& name, const std::string& 
 /// The file of the C library that this process, and any other, has loaded.
 std::string c_library() { return Library::open(LIBC_SO).real_path(); }
 
+/// The Python of scenarios, and packages that stand in for frameworks.
+std::string standins(const Options& options) { return options.build + "/tests/frameworks"; }
+
 /// Removes, writes, links and copies as the scenario says, and insists that each step changes
 /// something: a fault that was there before is no fault.
 void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
@@ -141,6 +144,7 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
     replace_all(text, "@WORK@", work.string());
     replace_all(text, "@LIBC@", c_library());
     replace_all(text, "@TOOLKIT@", options.toolkit);
+    replace_all(text, "@STANDINS@", standins(options));
     return text;
   };
   for (const std::string& path : edits.remove) {
@@ -272,6 +276,9 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
                   {"TMPDIR", work / "tmp"},
                   {"CUDA_VISIBLE_DEVICES", std::nullopt},
                   {"CUDA_DEVICE_ORDER", std::nullopt},
+                  // Without the frameworks of this host, which need its own CUDA.
+                  {"CONFORMANCE_PYTHON", standins(options) + "/python3"},
+                  {"PYTHONPATH", std::nullopt},
                   {"LD_LIBRARY_PATH", (toolkit / "lib").string()},
                   {"LD_AUDIT", options.build + "/tests/simulator/libhidden_host_driver.so"},
                   // For whoever opens the simulated runtime late, as a program that
@@ -280,6 +287,7 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
   for (const auto& [name, value] : scenario.environment) {
     std::optional<std::string> text = value;
     if (text) replace_all(*text, "@WORK@", work.string());
+    if (text) replace_all(*text, "@STANDINS@", standins(options));
     environment[name] = text;
   }
   return environment;
@@ -304,6 +312,41 @@ void compare(const char* what, const std::set<std::string>& expected,
   }
 }
 
+/// The layers of which a scenario expects something, and those that they stand on.
+std::set<std::string> layers_of(const Scenario& scenario, const Catalogue& catalogue) {
+  std::set<std::string> layers;
+  for (const auto& [kind, patterns] : scenario.expected) {
+    for (const std::string& pattern : patterns) {
+      layers.merge(catalogue.with_below(pattern.substr(0, pattern.find('.'))));
+    }
+  }
+  return layers;
+}
+
+/// The tests that a scenario's run has and does not name, because they stand on a gate that does
+/// not pass.
+std::set<std::string> blocked_by_gates(const Scenario& scenario, const Catalogue& catalogue,
+                                       const Options& options) {
+  std::set<std::string> closed;  // layers whose gates do not pass
+  for (const auto& [kind, patterns] : scenario.expected) {
+    if (kind == "skipped") continue;
+    for (const std::string& pattern : patterns) {
+      const std::string layer = pattern.substr(0, pattern.find('.'));
+      if (pattern == layer + ".*" || pattern.starts_with(layer + ".Gate.")) closed.insert(layer);
+    }
+  }
+  std::vector<std::string> blocked;
+  for (const auto& [layer, directly_below] : catalogue.layers) {
+    const std::set<std::string> below = catalogue.with_below(layer);
+    if (!closed.contains(layer) && std::ranges::any_of(below, [&](const std::string& other) {
+          return closed.contains(other);
+        })) {
+      blocked.push_back(layer + ".*");
+    }
+  }
+  return expand(blocked, catalogue, scenario, options);
+}
+
 /// Compares a run's results with what the scenario expects.
 void judge(const Scenario& scenario, const Json& results, const Catalogue& catalogue,
            const Options& options, Outcome& outcome) {
@@ -312,8 +355,11 @@ void judge(const Scenario& scenario, const Json& results, const Catalogue& catal
     seen[test.at("outcome").get<std::string>()].insert(test.at("name").get<std::string>());
   }
   for (const auto& [kind, patterns] : scenario.expected) {
-    compare(kind.c_str(), expand(patterns, catalogue, scenario, options), seen[kind],
-            outcome.problems);
+    std::set<std::string> expected = expand(patterns, catalogue, scenario, options);
+    if (kind == "blocked" && scenario.arguments.empty() && runs_every_layer(scenario, options)) {
+      expected.merge(blocked_by_gates(scenario, catalogue, options));
+    }
+    compare(kind.c_str(), expected, seen[kind], outcome.problems);
   }
   for (const char* kind : {"failed", "slow", "crashed", "timed-out", "error"}) {
     outcome.failed.insert(seen[kind].begin(), seen[kind].end());
@@ -373,33 +419,17 @@ void check_fired(const Scenario& scenario, const fs::path& fired_file, Outcome& 
   }
 }
 
-/// The layers, from the lowest, up to the highest one of which a scenario expects something. nccl
-/// does not stand on cublas, which takes longest.
-std::vector<std::string_view> layers_of(const Scenario& scenario) {
-  std::size_t count = 0;
-  for (const auto& [kind, patterns] : scenario.expected) {
-    for (const std::string_view pattern : patterns) {
-      const auto place = std::ranges::find(kLayerOrder, pattern.substr(0, pattern.find('.')));
-      count = std::max<std::size_t>(count, place - kLayerOrder.begin() + 1);
-    }
-  }
-  const auto first = std::span(kLayerOrder).first(std::min(count, kLayerOrder.size()));
-  std::vector<std::string_view> layers(first.begin(), first.end());
-  if (layers.size() == kLayerOrder.size() && !expects_of(scenario, "cublas.")) {
-    std::erase(layers, "cublas");
-  }
-  return layers;
-}
-
 /// CTest's arguments that select the entries that a scenario needs.
-std::vector<std::string> selection(const Scenario& scenario, const Options& options) {
+std::vector<std::string> selection(const Scenario& scenario, const Catalogue& catalogue,
+                                   const Options& options) {
   std::vector<std::string> arguments;
   if (scenario.level == "quick") arguments = {"-L", "^quick$"};
   if (!scenario.arguments.empty()) {
     arguments.insert(arguments.end(), scenario.arguments.begin(), scenario.arguments.end());
-  } else if (!scenario.dummy && !scenario.healthy() && !options.every_layer) {
-    arguments.insert(arguments.end(),
-                     {"-R", fmt::format("^({})\\.", fmt::join(layers_of(scenario), "|"))});
+  } else if (!runs_every_layer(scenario, options)) {
+    arguments.insert(
+        arguments.end(),
+        {"-R", fmt::format("^({})\\.", fmt::join(layers_of(scenario, catalogue), "|"))});
   }
   if (const auto entries = left_out(scenario, options); !entries.empty()) {
     arguments.insert(arguments.end(), {"-E", fmt::format("^({})$", fmt::join(entries, "|"))});
@@ -459,7 +489,7 @@ Outcome run_scenario(const Scenario& scenario, const Options& options, const Cat
                 "--test-dir",
                 work / "ctest",
                 fmt::format("-j{}", kEntries)};
-    const std::vector<std::string> selected = selection(scenario, options);
+    const std::vector<std::string> selected = selection(scenario, catalogue, options);
     run.argv.insert(run.argv.end(), selected.begin(), selected.end());
     run.deadline = std::chrono::seconds(std::lround(120 * options.slowdown));
     run.merge_streams = true;

@@ -193,6 +193,16 @@ CUresult cuMemFree_v2(CUdeviceptr address) {
   });
 }
 
+CUresult cuPointerGetAttribute(void* value, CUpointer_attribute which, CUdeviceptr address) {
+  return call("cuPointerGetAttribute", [&](const Firing&) {
+    if (which != CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL) return CUDA_ERROR_NOT_SUPPORTED;
+    const Location found = World::get().find(std::bit_cast<void*>(address));
+    if (value == nullptr || found.kind != Location::Kind::device) return CUDA_ERROR_INVALID_VALUE;
+    *static_cast<int*>(value) = World::get().ordinal(found.device);
+    return CUDA_SUCCESS;
+  });
+}
+
 CUresult cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
   return in_context("cuMemGetInfo", [&](Device& device, const Firing& firing) {
     if (free == nullptr || total == nullptr) return CUDA_ERROR_INVALID_VALUE;
