@@ -103,8 +103,15 @@ std::optional<ForeignLibrary> foreign_library_for(const std::string& name, const
 std::vector<ForeignLibrary> foreign_libraries(const Record& record) {
   std::vector<ForeignLibrary> found;
   for (const CudaLibrary& library : record.libraries) {
-    auto foreign = foreign_library_for(file_name(library.path), record);
-    if (foreign && real(foreign->path) == real(library.path)) found.push_back(std::move(*foreign));
+    // What is loaded has the file's own name, "libcudnn.so.9.14.0", and is asked for by a shorter.
+    for (std::string name = file_name(library.path); name.find(".so") != std::string::npos;
+         name.erase(name.rfind('.'))) {
+      auto foreign = foreign_library_for(name, record);
+      if (!foreign || real(foreign->path) != real(library.path)) continue;
+      foreign->path = library.path;
+      found.push_back(std::move(*foreign));
+      break;
+    }
   }
   return found;
 }
@@ -167,6 +174,16 @@ std::vector<SetProblem> set_problems(const Record& record, std::optional<Toolkit
   versions.cublas_lt = version_of("libcublasLt");
   if (const CudaLibrary* nccl = find_library(record, "libnccl"); nccl != nullptr) {
     versions.nccl_built_for = read_nccl_build(nccl->path);
+  }
+  // libcudnn opens its parts when they are needed, wherever the loader finds them.
+  const CudaLibrary* const cudnn = find_library(record, "libcudnn");
+  for (const CudaLibrary& library : record.libraries) {
+    if (cudnn == nullptr || !stem_of(library.path).starts_with("libcudnn_")) continue;
+    const fs::path here = real(library.path), there = real(cudnn->path);
+    if (here.parent_path() == there.parent_path()) continue;
+    problems.push_back({fmt::format("cuDNN is in pieces of two installations: {} and {}",
+                                    library.path, cudnn->path),
+                        {library.path, cudnn->path}});
   }
   for (const Judgement& judgement : judge_parts(versions)) {
     if (judgement.holds) continue;

@@ -39,8 +39,8 @@ struct SetProblem {
   std::string text;
   std::vector<std::string> paths;  ///< of those concerned
 };
-/// One file of each library; of one major release of CUDA, the framework's; cuBLAS in one piece;
-/// NCCL and cuDNN for this driver and this release.
+/// One file of each library; of one major release of CUDA, the framework's; cuBLAS and cuDNN in one
+/// piece; NCCL and cuDNN for this driver and this release.
 std::vector<SetProblem> set_problems(const Record& record, std::optional<ToolkitVersion> release,
                                      std::optional<DriverCudaVersion> driver);
 

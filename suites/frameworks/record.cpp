@@ -6,8 +6,6 @@
 #include <filesystem>
 #include <utility>
 
-#include <unistd.h>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -107,12 +105,7 @@ std::string python() {
   if (const char* chosen = std::getenv("CONFORMANCE_PYTHON"); chosen != nullptr && *chosen != 0) {
     return chosen;
   }
-  const char* const path = std::getenv("PATH");
-  for (const std::string& folder : library_path_directories(path == nullptr ? "" : path)) {
-    const std::string file = (fs::path(folder) / "python3").string();
-    if (::access(file.c_str(), X_OK) == 0) return file;
-  }
-  return {};
+  return find_in_path("python3").value_or("");
 }
 
 Record parse_record(std::string_view output) {

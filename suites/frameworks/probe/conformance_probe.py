@@ -79,9 +79,9 @@ class Probe:
         self.say_environment()
         return module
 
-    def own_objects(self, folder):
-        """The framework's own libraries for CUDA under a folder: those named after it."""
-        paths = glob.glob(os.path.join(glob.escape(folder), "**", "*cuda*.so*"), recursive=True)
+    def own_objects(self, folder, name="*cuda*.so*"):
+        """The framework's own libraries for CUDA under a folder."""
+        paths = glob.glob(os.path.join(glob.escape(folder), "**", name), recursive=True)
         return sorted(path for path in paths if not CUDA_LIBRARY.match(os.path.basename(path)))
 
     def say_environment(self):
@@ -278,7 +278,8 @@ def library_version(path):
             number = ctypes.c_int()
             library.ncclGetVersion(ctypes.byref(number))
             return {"version_code": number.value}
-        if re.match(r"libcudnn(-|\.)", name):
+        # The first stands for the second, and says what that is of.
+        if re.match(r"libcudnn(_graph)?[-.]", name):
             for function in (library.cudnnGetVersion, library.cudnnGetCudartVersion):
                 function.restype = ctypes.c_size_t
             number, runtime = library.cudnnGetVersion(), library.cudnnGetCudartVersion()

@@ -7,18 +7,19 @@ from conformance_probe import Probe, describe
 probe = Probe("cupy")
 cupy = probe.import_framework()
 runtime = cupy.cuda.runtime
-# What CuPy was built with; the library that is loaded may be newer.
-number = cupy.cuda.get_local_runtime_version() if hasattr(cupy.cuda, "get_local_runtime_version") else 0
-number = number or runtime.runtimeGetVersion()
-release = "" if runtime.is_hip else f"{number // 1000}.{number % 1000 // 10}"
-probe.say(cuda_release=release, build="ROCm" if runtime.is_hip else "CUDA")
+
+# The runtime that CuPy was built with; get_local_runtime_version would tell of the one that is installed.
+number = 0 if runtime.is_hip else runtime.runtimeGetVersion()
+release = f"{number // 1000}.{number % 1000 // 10}" if number else ""
+probe.say(cuda_release=release, build="ROCm")
 if not release:
     probe.end()
     raise SystemExit(0)
 
-# It compiles its kernels for the GPU that is there.
+# It compiles its kernels for the GPU that is there, but for those of CCCL.
 probe.say(architectures=[])
-objects = probe.own_objects(os.path.dirname(cupy.__file__))
+folder = os.path.dirname(cupy.__file__)
+objects = [path for name in ("*cuda*.so*", "cub.*so", "thrust.*so") for path in probe.own_objects(folder, name)]
 probe.open_objects(objects)
 probe.doing("starting CUDA")
 try:

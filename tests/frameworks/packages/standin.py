@@ -34,7 +34,8 @@ class Cuda:
         for stem in ("libcublas", "libcublasLt", "libnccl"):
             self._load(stem)
         if "second-file" in defects:
-            ctypes.CDLL(os.environ["STANDIN_SECOND_FILE"])
+            for file in os.environ["STANDIN_SECOND_FILE"].split(":"):
+                ctypes.CDLL(file)
         number = ctypes.c_int()
         self.runtime.cudaRuntimeGetVersion(ctypes.byref(number))
         self.release = defects.value("release", f"{number.value // 1000}.{number.value % 1000 // 10}")

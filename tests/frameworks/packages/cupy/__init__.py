@@ -7,7 +7,7 @@ import types
 from standin import Cuda, Defects, added_up
 
 _defects = Defects("cupy")
-_cuda = Cuda(_defects)
+_cuda = None if "cpu-only" in _defects else Cuda(_defects)
 _current = [0]
 _arrays = {}
 
@@ -63,7 +63,7 @@ def _release():
 
 cuda = types.SimpleNamespace(
     Device=_device,
-    runtime=types.SimpleNamespace(is_hip="cpu-only" in _defects, runtimeGetVersion=_release, getDeviceCount=_count),
+    runtime=types.SimpleNamespace(is_hip=_cuda is None, runtimeGetVersion=_release, getDeviceCount=_count),
     nccl=types.SimpleNamespace(
         NcclCommunicator=types.SimpleNamespace(initAll=lambda count: [_Rank(index) for index in range(count)]),
         NCCL_FLOAT32=7,

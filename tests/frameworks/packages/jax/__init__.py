@@ -6,11 +6,11 @@ import types
 from standin import Cuda, Defects, added_up
 
 _defects = Defects("jax")
-_cuda = Cuda(_defects)
+_cuda = None if "cpu-only" in _defects else Cuda(_defects)
 _current = [0]
 
 __version__ = "0.1+standin"
-_gpus = [types.SimpleNamespace(platform="gpu", id=index) for index in range(len(_cuda.order))]
+_gpus = [types.SimpleNamespace(platform="gpu", id=index) for index in range(len(_cuda.order) if _cuda else 0)]
 
 
 def local_devices():
