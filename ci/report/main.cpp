@@ -1,7 +1,10 @@
 // conformance-report: begins a run, turns its journals into the reports, shows them again.
 
 #include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -26,6 +29,7 @@
 #include "ci/report/merge.h"
 #include "ci/report/metrics.h"
 #include "ci/report/policy.h"
+#include "ci/report/progress.h"
 #include "ci/report/results.h"
 #include "ci/report/table.h"
 #include "fixtures/command_line.h"
@@ -131,6 +135,21 @@ int compare_runs(const std::string& before, const std::string& after, const std:
   return comparison.has(Effect::worse) ? kExitFailed : kExitPassed;
 }
 
+/// What CTest prints, with a line of how far the run is; until CTest ends, whoever is asked to.
+int watch(const Folder& folder) {
+  for (const int signal : {SIGINT, SIGHUP, SIGTERM}) std::signal(signal, SIG_IGN);
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  std::int64_t stress_seconds = 60;
+  const std::string given = variable("CONFORMANCE_STRESS_SECONDS");
+  std::from_chars(given.data(), given.data() + given.size(), stress_seconds);
+  Progress progress(folder, variable("CONFORMANCE_RUN"), std::chrono::seconds(stress_seconds));
+  pass_on_with_progress(STDIN_FILENO, STDOUT_FILENO, progress);
+  return kExitPassed;
+}
+
 /// Writes the reports of `judged` and shows the table; the exit code of its verdict.
 int write_files(const Json& judged, const Folder& folder, const std::string& mode) {
   // Through text once, so that what the files say is what a reader of results.json gets.
@@ -220,6 +239,8 @@ int run(int argc, char** argv) {
   compare_command.option("after", after, "results.json of the later run").required();
   compare_command.option("--junit", junit_file, "Write the comparison as JUnit's XML");
   compare_command.option("--html", html_file, "Write the comparison as a page");
+  CommandLine& watch_command = app.command(
+      "watch", "Pass CTest's output on to the terminal, with a line of how far the run is");
   if (const auto end = app.read(argc, argv)) return *end;
   const Folder folder = folder_option.empty() ? report_folder(home() / "report")
                                               : Folder{std::filesystem::absolute(folder_option)};
@@ -235,6 +256,7 @@ int run(int argc, char** argv) {
     policy_for(policy, simulated);
     return kExitPassed;
   }
+  if (watch_command.given()) return watch(folder);
   if (write.given()) return write_reports(folder, manifests, mode);
   const std::filesystem::path path =
       file.empty() ? folder.results() : std::filesystem::absolute(file);
