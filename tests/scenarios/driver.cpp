@@ -37,6 +37,8 @@
 #include "fixtures/command_line.h"
 #include "fixtures/library.h"
 #include "fixtures/program.h"
+#include "fixtures/toolkit.h"
+#include "fixtures/version.h"
 #include "tests/scenarios/coverage.h"
 #include "tests/scenarios/scenario.h"
 #include "tests/support/scratch.h"
@@ -136,6 +138,13 @@ std::string c_library() { return Library::open(LIBC_SO).real_path(); }
 /// The Python of scenarios, and packages that stand in for frameworks.
 std::string standins(const Options& options) { return options.build + "/tests/frameworks"; }
 
+/// The release of the build's toolkit, which is that of its headers.
+ToolkitVersion toolkit_release(const Options& options) {
+  const auto release = Toolkit(options.toolkit, true).release();
+  if (!release) throw std::runtime_error(fmt::format("{} has no cuda.h", options.toolkit));
+  return *release;
+}
+
 /// Removes, writes, links and copies as the scenario says, and insists that each step changes
 /// something: a fault that was there before is no fault.
 void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
@@ -145,15 +154,16 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
     replace_all(text, "@LIBC@", c_library());
     replace_all(text, "@TOOLKIT@", options.toolkit);
     replace_all(text, "@STANDINS@", standins(options));
+    replace_all(text, "@MAJOR@", std::to_string(toolkit_release(options).major));
     return text;
   };
   for (const std::string& path : edits.remove) {
-    if (fs::remove_all(root / path) == 0) {
+    if (fs::remove_all(root / resolve(path)) == 0) {
       throw std::runtime_error(fmt::format("nothing to remove at {}", (root / path).string()));
     }
   }
   for (const auto& [path, text] : edits.write) {
-    const fs::path target = root / path;
+    const fs::path target = root / resolve(path);
     if (fs::exists(target) && read_file(target) == text) {
       throw std::runtime_error(fmt::format("{} holds that text already", target.string()));
     }
@@ -161,13 +171,13 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
     write_scratch(target, resolve(text));
   }
   for (const auto& [path, target] : edits.link) {
-    const fs::path link = root / path;
+    const fs::path link = root / resolve(path);
     fs::create_directories(link.parent_path());
     fs::remove_all(link);
     fs::create_symlink(resolve(target), link);
   }
   for (const auto& [path, source] : edits.copy) {
-    const fs::path target = root / path;
+    const fs::path target = root / resolve(path);
     if (fs::exists(target) && read_file(target) == read_file(resolve(source))) {
       throw std::runtime_error(fmt::format("{} is a copy of that already", target.string()));
     }
@@ -225,6 +235,17 @@ void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& o
     }
     // libcudart.so.13 -> libcudart.so, as development packages have it.
     link(entry.path().filename(), entry.path().stem().stem().string() + ".so");
+  }
+  // Where ci/toolkit took another release's nvcc, the machine has one that is of its toolkit's.
+  if (fs::exists(fs::path(options.toolkit) / "foreign-compiler")) {
+    const fs::path nvcc = tree / "bin/nvcc";
+    const std::string real = fs::read_symlink(nvcc).string();
+    fs::remove(nvcc);
+    write_scratch(nvcc, fmt::format("#!/bin/sh\n"
+                                    "[ \"$*\" != --version ] || exec echo 'release {0}, V{0}.0'\n"
+                                    "exec '{1}' \"$@\"\n",
+                                    toolkit_release(options).text(), real));
+    fs::permissions(nvcc, fs::perms::owner_all);
   }
   // The distribution's NCCL header, where the toolkit brings none.
   if (!fs::exists(tree / "include/nccl.h") && fs::exists("/usr/include/nccl.h")) {

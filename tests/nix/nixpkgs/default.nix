@@ -121,7 +121,8 @@ let
             mkdir build
             cd build
             cmake .. -GNinja "-DCMAKE_BUILD_TYPE=$cmakeBuildType" "-DCMAKE_INSTALL_PREFIX=$out" \
-              -DCMAKE_SKIP_BUILD_RPATH=ON $cmakeFlags
+              "-DCMAKE_INSTALL_BINDIR=$out/bin" "-DCMAKE_INSTALL_LIBEXECDIR=$out/libexec" \
+              "-DCMAKE_INSTALL_DOCDIR=$out/share/doc/$pname" -DCMAKE_SKIP_BUILD_RPATH=ON $cmakeFlags
             cmake --build . -j "$NIX_BUILD_CORES"
             if [ -n "''${doCheck-}" ]; then eval "$checkPhase"; fi
             cmake --install .
@@ -423,6 +424,9 @@ let
           })
         } >$out";
     };
+
+    # callPackage fills it in, so that tests build for one architecture only.
+    cudaArchitectures = [ "90" ];
 
     cudaPackages = cudaPackages_12;
     cudaPackages_12_9 = cudaPackages_12;
