@@ -2,7 +2,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include <cublas_api.h>
+#include <cublas_v2.h>  // which brings cublas_api.h, which before CUDA 13 does not stand alone
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
