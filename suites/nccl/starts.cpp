@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,7 +34,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-class Starts : public GpuTest {};
+class Starts : public GpuTest {
+ public:
+  /// Communicators of this process that have done their work.
+  static std::list<NcclClique>& cliques() {
+    static std::list<NcclClique> all;
+    return all;
+  }
+  static void TearDownTestSuite() { end_all(cliques()); }
+};
 
 /// Of a process that does all steps, set-up included.
 constexpr std::chrono::seconds kProcessDeadline{120};
@@ -368,7 +377,7 @@ TEST_F(Starts, OneCallStartsARankOnEveryGpu) {
   const CudaInventory& devices = require(Devices{1});
   const std::string how = "ncclCommInitAll";
   guarded({"communicator", how}, [&] {
-    NcclClique clique;
+    NcclClique& clique = cliques().emplace_back();
     demand(clique.open_all_at_once(devices, kSetUpDeadline), clique, how, "setting up");
     Together alone(1);
     verify_sums(clique, most_floats(devices), how, alone);
@@ -386,11 +395,13 @@ TEST_F(Starts, AThreadForEachGpuStartsItsRank) {
     NcclPlace place{.ranks = static_cast<int>(devices.size())};
     ensure(CONFORMANCE_CALL(ncclGetUniqueId(&place.id)));
     Together together(devices.size());
+    std::vector<NcclClique*> of_ranks;
+    for (std::size_t i = 0; i < devices.size(); ++i) of_ranks.push_back(&cliques().emplace_back());
     for_each_device(devices, [&](const CudaDevice& device) {
-      NcclClique clique;
       Together::Part part(together);
       NcclPlace own = place;
       own.first = static_cast<int>(&device - devices.data());
+      NcclClique& clique = *of_ranks[static_cast<std::size_t>(own.first)];
       demand(clique.open({device}, own, kSetUpDeadline), clique, how, "setting up");
       verify_sums(clique, most_floats(devices), how, together);
       part.done();
