@@ -22,8 +22,8 @@ give_up() {
 
 # The command by which a package is there too, wherever it came from: CMake and Ninja often come from PyPI.
 declare -A package_command=([cmake]=cmake [ninja-build]=ninja [g++]=g++ [libxml2-utils]=xmllint [nix-bin]=nix
-  [libopenmpi-dev]=mpicxx [python3]=python3 [python3-pip]=pip3 [openmpi-bin]=mpirun [slurm-wlm]=slurmctld
-  [munge]=munged)
+  [libopenmpi-dev]=mpicxx [python3]=python3 [python3-pip]=pip3 [openmpi-bin]=mpirun [pkg-config]=pkg-config
+  [slurm-wlm]=slurmctld [munge]=munged)
 
 is_installed() {
   local command=${package_command[$1]:-}

@@ -10,9 +10,9 @@ namespace conformance::report {
 
 /// The layers in the order in which a person would look, which is theirs as far as they do not need
 /// each other.
-inline constexpr std::array<std::string_view, 9> kLayerOrder{
-    "environment", "driver", "runtime", "devices", "memory", "peer", "cublas", "nccl",
-    "frameworks"};
+inline constexpr std::array<std::string_view, 10> kLayerOrder{
+    "environment", "driver", "runtime", "devices",   "memory",
+    "peer",        "cublas", "nccl",    "toolchain", "frameworks"};
 
 /// A CTest entry as the build lists it.
 struct ListedEntry {

@@ -29,8 +29,8 @@ class Loading : public EnvironmentTest {
   static std::vector<std::string> suite_programs() {
     std::vector<std::string> programs;
     const fs::path suites = fs::path(own_executable()).parent_path().parent_path();
-    static constexpr std::array<std::string_view, 6> kLayers{"runtime", "devices", "memory",
-                                                             "peer",    "cublas",  "nccl"};
+    static constexpr std::array<std::string_view, 7> kLayers{
+        "runtime", "devices", "memory", "peer", "cublas", "nccl", "toolchain"};
     for (const std::string_view layer : kLayers) {
       const fs::path program = suites / layer / fmt::format("conformance_{}", layer);
       std::error_code error;

@@ -86,13 +86,17 @@ bool runs_every_layer(const Scenario& scenario, const Options& options) {
   return scenario.dummy || scenario.healthy() || options.every_layer;
 }
 
-/// Entries that run nvcc or mpirun, which take longer than all other small ones together: not for
-/// scenarios that expect nothing of them by name.
+/// Entries that run what takes longer than all other small ones together, nvcc, mpirun, CMake and
+/// Python: not for scenarios that expect nothing of them by name.
 std::vector<std::string_view> left_out(const Scenario& scenario, const Options& options) {
-  if (!scenario.arguments.empty() || runs_every_layer(scenario, options)) return {};
-  std::vector<std::string_view> entries;
-  if (!expects_of(scenario, "environment.")) entries.emplace_back("environment.Compiler");
-  if (!expects_of(scenario, "nccl.Mpi.")) entries.emplace_back("nccl.Mpi");
+  if (!scenario.arguments.empty() || scenario.dummy || options.every_layer) return {};
+  // A test of its own runs the toolchain layer.
+  if (scenario.healthy()) return {"toolchain.Consumers", "toolchain.Extension"};
+  std::vector<std::string_view> entries{"environment.Compiler", "nccl.Mpi", "toolchain.Consumers",
+                                        "toolchain.Extension"};
+  std::erase_if(entries, [&](std::string_view entry) {
+    return expects_of(scenario, fmt::format("{}.", entry));
+  });
   return entries;
 }
 
@@ -169,6 +173,9 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
     }
     fs::remove(target);  // never through a link into the toolkit
     write_scratch(target, resolve(text));
+    if (text.starts_with("#!")) {
+      fs::permissions(target, fs::perms::owner_exec, fs::perm_options::add);
+    }
   }
   for (const auto& [path, target] : edits.link) {
     const fs::path link = root / resolve(path);
@@ -208,7 +215,7 @@ void make_driver(const fs::path& folder, const std::string& version, const Optio
 }
 
 /// A toolkit as a merged CUDA_PATH in the Nix store: the host's tools and headers by links, the
-/// simulator's libraries, and links to the driver's.
+/// simulator's tools and libraries, and links to the driver's.
 void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& options) {
   fs::create_directories(tree / "lib");
   for (const char* folder : {"bin", "include", "nvvm"}) {
@@ -236,16 +243,16 @@ void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& o
     // libcudart.so.13 -> libcudart.so, as development packages have it.
     link(entry.path().filename(), entry.path().stem().stem().string() + ".so");
   }
-  // Where ci/toolkit took another release's nvcc, the machine has one that is of its toolkit's.
-  if (fs::exists(fs::path(options.toolkit) / "foreign-compiler")) {
-    const fs::path nvcc = tree / "bin/nvcc";
-    const std::string real = fs::read_symlink(nvcc).string();
-    fs::remove(nvcc);
-    write_scratch(nvcc, fmt::format("#!/bin/sh\n"
-                                    "[ \"$*\" != --version ] || exec echo 'release {0}, V{0}.0'\n"
-                                    "exec '{1}' \"$@\"\n",
-                                    toolkit_release(options).text(), real));
-    fs::permissions(nvcc, fs::perms::owner_all);
+  // What is linked into programs need not be simulated.
+  for (const char* archive : {"libcudart_static.a", "libcudadevrt.a"}) {
+    const fs::path source = fs::path(options.toolkit) / "lib64" / archive;
+    if (fs::exists(source)) link(source, archive);
+  }
+  const fs::path tools = fs::path(options.build) / "tests/simulator/toolkit/bin";
+  for (const fs::directory_entry& tool : fs::directory_iterator(tools)) {
+    const fs::path name = tree / "bin" / tool.path().filename();
+    fs::remove(name);
+    fs::create_symlink(tool.path(), name);
   }
   // The distribution's NCCL header, where the toolkit brings none.
   if (!fs::exists(tree / "include/nccl.h") && fs::exists("/usr/include/nccl.h")) {
@@ -255,6 +262,19 @@ void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& o
 
 /// Where ci.Project, a test of this build, builds the dummy suites.
 fs::path dummy_build(const Options& options) { return options.build + "/tests/ci/project"; }
+
+/// The value of PATH with a folder before all others.
+std::string path_with(const fs::path& folder) {
+  const char* const path = std::getenv("PATH");
+  return fmt::format("{}:{}", folder.string(), path == nullptr ? "/usr/bin:/bin" : path);
+}
+
+/// What nvcc is to say that it is of where ci/toolkit took another release's: the machine's is of
+/// its toolkit's.
+std::optional<std::string> release_of_foreign_compiler(const Options& options) {
+  if (!fs::exists(fs::path(options.toolkit) / "foreign-compiler")) return std::nullopt;
+  return toolkit_release(options).text();
+}
 
 /// Makes the scenario's host, driver, toolkit and test file under `work`, which must not exist, and
 /// yields the environment in which the suites meet them.
@@ -295,6 +315,10 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
                   {"NIX_STORE", work / "store"},
                   {"CUDA_PATH", toolkit.string()},
                   {"TMPDIR", work / "tmp"},
+                  {"PATH", path_with(toolkit / "bin")},
+                  {"CONFORMANCE_SIM_NVCC", fs::canonical(options.toolkit) / "bin/nvcc"},
+                  {"CONFORMANCE_SIM_NVCC_RELEASE", release_of_foreign_compiler(options)},
+                  {"CONFORMANCE_SIM_NVCC_RESULTS", options.build + "/tests/simulator/nvcc"},
                   {"CUDA_VISIBLE_DEVICES", std::nullopt},
                   {"CUDA_DEVICE_ORDER", std::nullopt},
                   // Without the frameworks of this host, which need its own CUDA.
@@ -309,6 +333,7 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
     std::optional<std::string> text = value;
     if (text) replace_all(*text, "@WORK@", work.string());
     if (text) replace_all(*text, "@STANDINS@", standins(options));
+    if (text) replace_all(*text, "@PATH@", *environment["PATH"]);
     environment[name] = text;
   }
   return environment;
@@ -464,9 +489,10 @@ constexpr unsigned kEntries = 2;
 /// What one process of a scenario may take of the memory: more than that is a defect of the suite
 /// or of the simulator, which is to keep to small GPUs.
 /// The suites with their GPUs' memory, or nvcc's compilers, of which those of CUDA 13.5 take 115
-/// MiB.
+/// MiB for an empty source, and those of any CUDA less than 256 for a program.
 std::size_t process_mib(const Scenario& scenario) {
-  return std::max<std::size_t>(128, 64 + 32 * scenario.gpus);
+  const std::size_t nvcc = expects_of(scenario, "toolchain.Programs.") ? 256 : 128;
+  return std::max(nvcc, 64 + 32 * scenario.gpus);
 }
 std::size_t scenario_mib(const Scenario& scenario) { return kEntries * process_mib(scenario); }
 
