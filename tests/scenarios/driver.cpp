@@ -161,13 +161,21 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
     replace_all(text, "@MAJOR@", std::to_string(toolkit_release(options).major));
     return text;
   };
+  // A folder that is a link would lead out of the tree, and the change would be one of the host.
+  const auto place = [&](const std::string& path) {
+    const fs::path full = root / resolve(path);
+    if (!lies_in(fs::weakly_canonical(full.parent_path()).string(), fs::canonical(root).string())) {
+      throw std::runtime_error(fmt::format("{} is outside of the tree", full.string()));
+    }
+    return full;
+  };
   for (const std::string& path : edits.remove) {
-    if (fs::remove_all(root / resolve(path)) == 0) {
+    if (fs::remove_all(place(path)) == 0) {
       throw std::runtime_error(fmt::format("nothing to remove at {}", (root / path).string()));
     }
   }
   for (const auto& [path, text] : edits.write) {
-    const fs::path target = root / resolve(path);
+    const fs::path target = place(path);
     if (fs::exists(target) && read_file(target) == text) {
       throw std::runtime_error(fmt::format("{} holds that text already", target.string()));
     }
@@ -178,13 +186,13 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
     }
   }
   for (const auto& [path, target] : edits.link) {
-    const fs::path link = root / resolve(path);
+    const fs::path link = place(path);
     fs::create_directories(link.parent_path());
     fs::remove_all(link);
     fs::create_symlink(resolve(target), link);
   }
   for (const auto& [path, source] : edits.copy) {
-    const fs::path target = root / resolve(path);
+    const fs::path target = place(path);
     if (fs::exists(target) && read_file(target) == read_file(resolve(source))) {
       throw std::runtime_error(fmt::format("{} is a copy of that already", target.string()));
     }
@@ -218,12 +226,23 @@ void make_driver(const fs::path& folder, const std::string& version, const Optio
 /// simulator's tools and libraries, and links to the driver's.
 void make_toolkit(const fs::path& tree, const fs::path& driver, const Options& options) {
   fs::create_directories(tree / "lib");
-  for (const char* folder : {"bin", "include", "nvvm"}) {
+  for (const char* folder : {"nvvm/lib64", "bin", "include", "nvvm"}) {
     const fs::path source = fs::path(options.toolkit) / folder;
     if (!fs::is_directory(source)) continue;
     fs::create_directories(tree / folder);
     for (const fs::directory_entry& entry : fs::directory_iterator(source)) {
-      fs::create_symlink(entry.path(), tree / folder / entry.path().filename());
+      const fs::path name = tree / folder / entry.path().filename();
+      if (!fs::exists(name)) fs::create_symlink(entry.path(), name);
+    }
+  }
+  // Where NVIDIA's packages for distributions have headers and libraries, and their nvcc looks.
+  if (const fs::path targets = fs::path(options.toolkit) / "targets"; fs::is_directory(targets)) {
+    for (const fs::directory_entry& target : fs::directory_iterator(targets)) {
+      const fs::path name = tree / "targets" / target.path().filename();
+      fs::create_directories(name);
+      for (const char* folder : {"include", "lib"}) {
+        fs::create_symlink(fs::path("../..") / folder, name / folder);
+      }
     }
   }
   const auto link = [&](const fs::path& target, const fs::path& name) {
