@@ -4,9 +4,10 @@
 
 namespace conformance::kernels {
 
-// A block sums up a tile of 256 words x 64 columns. Each warp takes every eighth column, and a
-// thread two neighbouring words of each 64, so that a warp reads 512 bytes at a time.
-inline constexpr unsigned kSumThreads = 256;
+// A block sums up a tile of 256 words x 64 columns. Each warp takes every fourth column, and a
+// thread two neighbouring words of each 64, so that a warp reads 512 bytes at a time. Blocks are
+// small so that they find room where the blocks of a matrix product end.
+inline constexpr unsigned kSumThreads = 128;
 inline constexpr unsigned kSumLanes = 32;
 inline constexpr unsigned kSumWarps = kSumThreads / kSumLanes;
 inline constexpr unsigned kSumWords = 256;
@@ -66,13 +67,14 @@ __global__ void add_checksums_kernel(const ulonglong2* matrix, unsigned words, u
   }
   __syncthreads();
 
-  unsigned long long sum = 0;
-  for (unsigned i = 0; i < kSumWarps; ++i) sum += of_rows[i][threadIdx.x];
-  const unsigned own_word = tile_word + threadIdx.x;
-  if (own_word < words) atomicAdd(&sums[own_word], sum);
+  for (unsigned word = threadIdx.x; word < kSumWords; word += kSumThreads) {
+    unsigned long long sum = 0;
+    for (unsigned i = 0; i < kSumWarps; ++i) sum += of_rows[i][word];
+    if (tile_word + word < words) atomicAdd(&sums[tile_word + word], sum);
+  }
   constexpr unsigned kEach = kSumThreads / kSumColumns;  // threads to a column
   const unsigned own_column = threadIdx.x / kEach;
-  sum = 0;
+  unsigned long long sum = 0;
   for (unsigned i = threadIdx.x % kEach; i < kSumLanes; i += kEach) {
     sum += of_columns[own_column][i];
   }

@@ -22,8 +22,12 @@ constexpr std::string_view kSource =
 
 // Enough samples for a median, and no more than the time they are worth.
 constexpr double kLeastSamples = 3;
-constexpr double kMostSamples = 5;
+constexpr double kMostSamples = VerifiedProducts::kBuffers;
 constexpr double kSampledSeconds = 0.15;
+/// Of longer products verification takes a small share, wherever it is done.
+constexpr double kLongestInSeries = 5e-3;
+constexpr double kSeriesSeconds = 0.03;
+constexpr double kLeastInSeries = 12;
 /// Before the first sample; the checks of the first two results have the GPU's clocks up by then.
 constexpr unsigned kWarmUps = 3;
 /// Products of this side and more are judged, and the largest that there are: shorter ones depend
@@ -34,9 +38,25 @@ constexpr unsigned kJudgedSide = 8192;
 /// Of one type on one GPU.
 struct Measured {
   std::map<unsigned, Taken> of;             ///< by the side that was wanted, one of kSides
-  std::map<unsigned, double> verification;  ///< time of a result's checksums / of its product
+  std::map<unsigned, double> verification;  ///< what it adds to the time of a product, a share
   double worst = 0;                         ///< error in units of its bound
 };
+
+/// What verification adds to the time of products, as a share of it.
+double verification_share(VerifiedProducts& products, unsigned side,
+                          const VerifiedProducts::Times& times, ClockWatch& watch) {
+  const double before = median(times.products);
+  if (before > kLongestInSeries) return median(times.verifications) / before;
+  if (side < kSides.front()) {  // a small GPU
+    return products.run_series(VerifiedProducts::kBuffers + 1, watch) / before - 1;
+  }
+  // Between two measurements without it, as clocks go down while a GPU gets warm.
+  const double count =
+      std::clamp(kSeriesSeconds / before, kLeastInSeries, double{VerifiedProducts::kLongestSeries});
+  const double with = products.run_series(static_cast<unsigned>(count), watch);
+  const double after = median(products.run(VerifiedProducts::kBuffers, watch).products);
+  return with / ((before + after) / 2) - 1;
+}
 
 /// Times products of one type on the current device, side after side; `alone`, while the other
 /// GPUs rest.
@@ -53,15 +73,18 @@ Measured measure(const Precision& precision, const CudaDevice& device, const Nvm
     VerifiedProducts products(precision, device, side);
     if (last == 0) seconds = median(products.run(kWarmUps, watch).products);
     // Alone, less time: nothing is judged by it.
-    const double samples =
-        std::clamp((alone ? 0.1 : 1) * kSampledSeconds / seconds, kLeastSamples, kMostSamples);
+    const double samples = alone
+                               ? std::clamp(0.1 * kSampledSeconds / seconds, 1.0, kMostSamples)
+                               : std::clamp(kSampledSeconds / seconds, kLeastSamples, kMostSamples);
     const VerifiedProducts::Times times = products.run(static_cast<unsigned>(samples), watch);
     seconds = median(times.products);
     result.of[wanted] = {side, times.products, watch.conditions()};
     result.worst = std::max(result.worst, products.worst());
-    result.verification[wanted] = median(times.verifications) / seconds;
-    if (!alone && device.ordinal == 0) {
-      fact(fmt::format("cublas.kernel.{}.{}", precision.name, wanted), products.algorithm());
+    if (!alone) {
+      result.verification[wanted] = verification_share(products, side, times, watch);
+      if (device.ordinal == 0) {
+        fact(fmt::format("cublas.kernel.{}.{}", precision.name, wanted), products.algorithm());
+      }
     }
     last = side;
   }
@@ -75,6 +98,7 @@ void record_device(const Precision& precision, const CudaDevice& device, const C
   fact(fmt::format("cublas.{}.{}", precision.name, device.pci_bus_id),
        largest_taken.conditions.text());
   for (const auto& [wanted, taken] : own.of) {
+    const double own_seconds = median(taken.seconds);
     const Figure figure =
         throughput_figure(fmt::format("matmul-throughput-{}-{}", precision.name, wanted), precision,
                           device, taken, "all GPUs at once");
@@ -82,7 +106,10 @@ void record_device(const Precision& precision, const CudaDevice& device, const C
                   .unit = "%",
                   .subject = device.subject(),
                   .samples = {100 * own.verification.at(wanted)},
-                  .formula = "time of a result's checksums / time of its product"});
+                  .formula = own_seconds > kLongestInSeries
+                                 ? "time of a result's checksums / time of its product"
+                                 : "time of products, each verified while the next ones run, / "
+                                   "time of products alone - 1"});
     if (wanted != largest && wanted < kJudgedSide) {
       record(figure);
       continue;

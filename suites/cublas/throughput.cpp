@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "fixtures/cuda_peers.h"
 #include "suites/cublas/findings.h"
 #include "suites/cublas/throughput_limit.h"
 #include "suites/cublas/why_slow.h"
@@ -94,14 +95,10 @@ void judge_throughput(Figure figure, const Precision& precision, const CudaDevic
                       const CudaInventory& all, const std::map<int, Taken>& taken) {
   const Taken& own = taken.at(device.ordinal);
   std::vector<double> throughputs, clocks;
-  for (const CudaDevice& peer : all) {
-    const auto other = taken.find(peer.ordinal);
-    if (peer.ordinal == device.ordinal || peer.name != device.name || other == taken.end() ||
-        other->second.side != own.side) {
-      continue;
-    }
-    throughputs.push_back(median(other->second.throughputs()));
-    if (other->second.conditions.clock_mhz) clocks.push_back(*other->second.conditions.clock_mhz);
+  for (const Taken* other : peer_results(device, all, taken)) {
+    if (other->side != own.side) continue;
+    throughputs.push_back(median(other->throughputs()));
+    if (other->conditions.clock_mhz) clocks.push_back(*other->conditions.clock_mhz);
   }
   figure.floor = peer_floor(throughputs, kShareOfPeers, kWhyThatShare);
   const std::optional<Floor> by_itself = own_floor(precision, device, own);

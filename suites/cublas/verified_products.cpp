@@ -52,6 +52,25 @@ DeviceBuffer<std::byte> matrix(unsigned side, kernels::Element element) {
   return DeviceBuffer<std::byte>(std::size_t{side} * side * kernels::bytes_of(element));
 }
 
+template <std::size_t... kEach>
+std::array<DeviceBuffer<std::byte>, sizeof...(kEach)> matrices(unsigned side,
+                                                               kernels::Element element,
+                                                               std::index_sequence<kEach...>) {
+  return {((void)kEach, matrix(side, element))...};
+}
+
+/// The highest priority of the current device's streams.
+int highest_priority() {
+  int lowest = 0;
+  int highest = 0;
+  ensure(CONFORMANCE_CALL(cudaDeviceGetStreamPriorityRange(&lowest, &highest)));
+  return highest;
+}
+
+void make_wait(const Stream& stream, const Event& event) {
+  ensure(CONFORMANCE_CALL(cudaStreamWaitEvent(stream.get(), event.get())));
+}
+
 }  // namespace
 
 VerifiedProducts::VerifiedProducts(const Precision& precision, const CudaDevice& device,
@@ -62,63 +81,82 @@ VerifiedProducts::VerifiedProducts(const Precision& precision, const CudaDevice&
       multiplications_{square(precision, side, 0), square(precision, side, 1)},
       one_(scale_type(precision), 1),
       zero_(scale_type(precision), 0),
+      // What is verified soon makes room for the next product soon.
+      verification_stream_(cudaStreamNonBlocking, highest_priority()),
       handle_(stream_),
       a_(matrix(side, precision.element)),
       b_{matrix(side, precision.element_b), matrix(side, precision.element_b)},
       first_{matrix(side, precision.result), matrix(side, precision.result)},
-      next_(matrix(side, precision.result)),
+      next_(matrices(side, precision.result, std::make_index_sequence<kBuffers>())),
       workspace_(scaled_bytes(kWorkspaceBytes, device.total_memory)),
       lt_(needs_lt(precision)
               ? std::make_unique<const LtMatmul>(handle_, precision, multiplications_[0],
                                                  LtOptions{.workspace = workspace_.data(),
                                                            .workspace_bytes = workspace_.bytes()})
               : nullptr),
-      sums_(kMostAtOnce * sums_each()),
+      sums_(kLongestSeries * sums_each()),
       sums_on_host_(sums_.size()),
-      events_(2 * kMostAtOnce + 1) {
+      events_(2 * kBuffers + 1) {
   keep_sums_in_the_accumulator(handle_);
   const auto fill = [&](const DeviceBuffer<std::byte>& target, kernels::Element element,
                         const kernels::MatrixLayout& layout, const kernels::MatrixValues& values) {
     ensure(CONFORMANCE_CALL(
         kernels::fill_matrix(target.data(), element, layout, values, stream_.get())));
   };
+  const auto poison = [&](const DeviceBuffer<std::byte>& result) {
+    ensure(
+        CONFORMANCE_CALL(cudaMemsetAsync(result.data(), kPoison, result.bytes(), stream_.get())));
+  };
   const Multiplication& own = multiplications_[0];
   fill(a_, precision.element, own.a, own.product.a);
+  for (const auto& result : next_) poison(result);
   for (const unsigned which : {0U, 1U}) {
     fill(b_[which], precision.element_b, own.b, multiplications_[which].product.b);
-    for (const auto* result : {&first_[which], &next_}) {
-      ensure(CONFORMANCE_CALL(
-          cudaMemsetAsync(result->data(), kPoison, result->bytes(), stream_.get())));
-    }
+    poison(first_[which]);
     queue(which, first_[which]);
     check_first(which);
   }
 }
 
 VerifiedProducts::Times VerifiedProducts::run(unsigned count, ClockWatch& watch) {
-  if (count > kMostAtOnce) throw std::logic_error("too many products at once");
-  ensure(CONFORMANCE_CALL(cudaMemsetAsync(sums_.data(), 0, sums_.bytes(), stream_.get())));
+  if (count > kBuffers) throw std::logic_error("too many products at once");
+  clear_sums();
+  events_[0].record(stream_);
   for (unsigned i = 0; i < count; ++i) {
-    events_[2 * i].record(stream_);
-    queue(i % 2, next_);
-    events_[2 * i + 1].record(stream_);
-    ensure(CONFORMANCE_CALL(
-        kernels::add_checksums(words(next_), sums_.data() + i * sums_each(), stream_.get())));
+    queue_next(i);
+    events_[i + 1].record(stream_);
   }
-  events_[2 * count].record(stream_);
-  ensure(CONFORMANCE_CALL(cudaMemcpyAsync(sums_on_host_.data(), sums_.data(), sums_.bytes(),
-                                          cudaMemcpyDeviceToHost, stream_.get())));
-  watch.look();
-  synchronize(stream_, subject_);
+  for (unsigned i = 0; i < count; ++i) {
+    ensure(CONFORMANCE_CALL(kernels::add_checksums(words(next_[i]), sums_of(i), stream_.get())));
+    events_[count + i + 1].record(stream_);
+  }
+  check_sums(watch);
   Times times;
   for (unsigned i = 0; i < count; ++i) {
-    times.products.push_back(Event::seconds(events_[2 * i], events_[2 * i + 1]));
-    times.verifications.push_back(Event::seconds(events_[2 * i + 1], events_[2 * i + 2]));
-    ++repeated_;
-    check_sums(sums_on_host_.span().subspan(i * sums_each(), sums_each()), i % 2);
-    verified(std::uint64_t{side_} * side_, "elements");
+    times.products.push_back(Event::seconds(events_[i], events_[i + 1]));
+    times.verifications.push_back(Event::seconds(events_[count + i], events_[count + i + 1]));
   }
   return times;
+}
+
+double VerifiedProducts::run_series(unsigned count, ClockWatch& watch) {
+  if (count > kLongestSeries) throw std::logic_error("too many products in a series");
+  clear_sums();
+  events_[0].record(stream_);
+  for (unsigned i = 0; i < count; ++i) {
+    const unsigned buffer = i % kBuffers;
+    if (i >= kBuffers) make_wait(stream_, verified_[buffer]);
+    queue_next(buffer);
+    written_[buffer].record(stream_);
+    make_wait(verification_stream_, written_[buffer]);
+    ensure(CONFORMANCE_CALL(
+        kernels::add_checksums(words(next_[buffer]), sums_of(i), verification_stream_.get())));
+    verified_[buffer].record(verification_stream_);
+  }
+  make_wait(stream_, verified_[(count - 1) % kBuffers]);
+  events_[1].record(stream_);
+  check_sums(watch);
+  return Event::seconds(events_[0], events_[1]) / count;
 }
 
 kernels::WordMatrix VerifiedProducts::words(const DeviceBuffer<std::byte>& result) const {
@@ -128,7 +166,37 @@ kernels::WordMatrix VerifiedProducts::words(const DeviceBuffer<std::byte>& resul
       side_};
 }
 
-std::size_t VerifiedProducts::sums_each() const { return kernels::checksums_of(words(next_)); }
+std::size_t VerifiedProducts::sums_each() const { return kernels::checksums_of(words(first_[0])); }
+
+unsigned long long* VerifiedProducts::sums_of(unsigned number) const {
+  return sums_.data() + number * sums_each();
+}
+
+void VerifiedProducts::clear_sums() const {
+  ensure(CONFORMANCE_CALL(cudaMemsetAsync(sums_.data(), 0, sums_.bytes(), stream_.get())));
+}
+
+void VerifiedProducts::check_sums(ClockWatch& watch) {
+  const std::vector<unsigned> queued = std::exchange(queued_, {});
+  ensure(CONFORMANCE_CALL(cudaMemcpyAsync(sums_on_host_.data(), sums_.data(),
+                                          queued.size() * sums_each() * sizeof(std::uint64_t),
+                                          cudaMemcpyDeviceToHost, stream_.get())));
+  watch.look();
+  synchronize(stream_, subject_);
+  for (std::size_t i = 0; i < queued.size(); ++i) {
+    ++repeated_;
+    check_sums(sums_on_host_.span().subspan(i * sums_each(), sums_each()), queued[i]);
+    verified(std::uint64_t{side_} * side_, "elements");
+  }
+}
+
+void VerifiedProducts::queue_next(unsigned buffer) {
+  // Never what the buffer holds already, so that an element that is not written shows.
+  unsigned& which = held_[buffer];
+  which = 1 - which;
+  queue(which, next_[buffer]);
+  queued_.push_back(which);
+}
 
 void VerifiedProducts::queue(unsigned which, const DeviceBuffer<std::byte>& target) const {
   ensure(lt_ ? lt_->queue(one_.data(), a_.data(), b_[which].data(), zero_.data(), target.data())
@@ -143,7 +211,7 @@ void VerifiedProducts::check_first(unsigned which) {
   ensure(CONFORMANCE_CALL(kernels::check_bounded_product(first_[which].data(), precision_.result,
                                                          side_, product, bound, check.data(),
                                                          stream_.get())));
-  ensure(CONFORMANCE_CALL(cudaMemsetAsync(sums_.data(), 0, sums_.bytes(), stream_.get())));
+  clear_sums();
   ensure(
       CONFORMANCE_CALL(kernels::add_checksums(words(first_[which]), sums_.data(), stream_.get())));
   ensure(CONFORMANCE_CALL(cudaMemcpyAsync(sums_on_host_.data(), sums_.data(),
@@ -171,7 +239,7 @@ void VerifiedProducts::check_first(unsigned which) {
 }
 
 void VerifiedProducts::check_sums(std::span<const unsigned long long> sums, unsigned which) const {
-  const unsigned words_each = words(next_).words;
+  const unsigned words_each = words(first_[which]).words;
   const ChecksumDifference difference = compare_checksums(sums, expected_[which], words_each);
   if (!difference.any()) return;
   const unsigned per_word = sizeof(std::uint64_t) / kernels::bytes_of(precision_.result);

@@ -34,16 +34,26 @@ class VerifiedProducts {
     std::vector<double> products;
     std::vector<double> verifications;
   };
-  static constexpr unsigned kMostAtOnce = 16;
-  /// Queues `count` products, up to kMostAtOnce, each followed by its verification, looks at the
-  /// clocks meanwhile, and waits for all.
+  /// Results that there is room for, beside the first ones.
+  static constexpr unsigned kBuffers = 4;
+  /// Queues `count` products, up to kBuffers, and then their verification, looks at the clocks
+  /// meanwhile, and waits for all.
   Times run(unsigned count, ClockWatch& watch);
+
+  static constexpr unsigned kLongestSeries = 32;
+  /// The same with up to kLongestSeries products, each of which is verified in another stream while
+  /// the next ones run. Yields the seconds that a product took, verification and all.
+  double run_series(unsigned count, ClockWatch& watch);
 
  private:
   kernels::WordMatrix words(const DeviceBuffer<std::byte>& result) const;
   std::size_t sums_each() const;
   void queue(unsigned which, const DeviceBuffer<std::byte>& target) const;
   void check_first(unsigned which);
+  unsigned long long* sums_of(unsigned number) const;
+  void clear_sums() const;
+  void check_sums(ClockWatch& watch);
+  void queue_next(unsigned buffer);
   void check_sums(std::span<const unsigned long long> sums, unsigned which) const;
   [[noreturn]] void fail_wrong(unsigned which, std::uint64_t index, double expected,
                                const std::string& found, const std::string& what,
@@ -54,16 +64,20 @@ class VerifiedProducts {
   const unsigned side_;
   const std::array<Multiplication, 2> multiplications_;
   const Scalar one_, zero_;
-  const Stream stream_;
+  const Stream stream_, verification_stream_;
   const CublasHandle handle_;
   const DeviceBuffer<std::byte> a_;
   const std::array<DeviceBuffer<std::byte>, 2> b_, first_;
-  const DeviceBuffer<std::byte> next_, workspace_;
+  const std::array<DeviceBuffer<std::byte>, kBuffers> next_;
+  const DeviceBuffer<std::byte> workspace_;
   const std::unique_ptr<const LtMatmul> lt_;  ///< what computes them, or null
   const DeviceBuffer<unsigned long long> sums_;
   const PinnedBuffer<unsigned long long> sums_on_host_;
   std::array<std::vector<unsigned long long>, 2> expected_;  ///< sums of the first results
   std::vector<Event> events_;
+  std::array<Event, kBuffers> written_, verified_;   ///< of each of next_
+  std::array<unsigned, kBuffers> held_{1, 0, 1, 0};  ///< which product each of next_ holds
+  std::vector<unsigned> queued_;                     ///< and those to be verified, in their order
   double worst_ = 0;
   std::uint64_t repeated_ = 0;  ///< products that were verified by checksums
 };

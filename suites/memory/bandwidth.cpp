@@ -15,6 +15,7 @@
 
 #include "fixtures/clock_watch.h"
 #include "fixtures/cuda_pattern.h"
+#include "fixtures/cuda_peers.h"
 #include "fixtures/cuda_result.h"
 #include "fixtures/gpu_test.h"
 #include "fixtures/host_facts.h"
@@ -98,11 +99,8 @@ std::optional<Floor> floor_of(const CudaDevice& device, const CudaInventory& all
                               const MeasuredDevices& measured, const std::optional<Limit>& limit,
                               double share, double share_of_peers, std::string_view why) {
   std::vector<double> others;
-  for (const CudaDevice& other : all) {
-    const auto found = measured.find(other.ordinal);
-    if (other.ordinal != device.ordinal && other.name == device.name && found != measured.end()) {
-      others.push_back(median(found->second.samples));
-    }
+  for (const Measured* other : peer_results(device, all, measured)) {
+    others.push_back(median(other->samples));
   }
   std::optional<Floor> floor = peer_floor(others, share_of_peers, why);
   if (limit && (!floor || share * limit->value > floor->value)) {
