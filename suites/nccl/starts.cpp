@@ -58,10 +58,10 @@ std::size_t most_floats(const CudaInventory& devices) {
   return std::min(kMostFloats, Participant::greatest_count({}, bytes, 1));
 }
 
-/// What one process did, of one rank of some of the steps.
+/// What one rank's process did.
 struct RankProcess {
   ChildResult result;
-  std::vector<StepRecord> steps;  ///< of all steps; those of others are empty
+  std::vector<StepRecord> steps;
 };
 
 /// The variables of a rank's process beside those that it inherits. NCCL is asked to say which
@@ -77,9 +77,8 @@ std::map<std::string, std::optional<std::string>> variables(const CudaDevice& de
   return set;
 }
 
-/// Processes that do all steps of all tests, because what they take is their start: sets of a
-/// process for each GPU, which go on while tests do something else. A set does its steps one after
-/// the other.
+/// A process for each GPU, which go on while tests do something else. Together they do all steps of
+/// all tests, one after the other, because what they take is their start.
 class Processes {
  public:
   static Processes& of(const CudaInventory& devices) {
@@ -93,70 +92,47 @@ class Processes {
   }
 
   const std::vector<Step>& steps() const { return steps_; }
-  const RankProcess& process(int rank, std::size_t step) const {
-    return processes_[set_of_[step]][static_cast<std::size_t>(rank)];
-  }
-  const StepRecord& record(int rank, std::size_t step) const {
-    return process(rank, step).steps[step];
-  }
+  const RankProcess& process(int rank) const { return processes_[static_cast<std::size_t>(rank)]; }
+  const StepRecord& record(int rank, std::size_t step) const { return process(rank).steps[step]; }
   /// Whether a rank came to the end of a step, and if it was its last one, to that of its process.
   bool came_through(int rank, std::size_t step) const {
     bool last = true;
-    for (std::size_t i = step + 1; i < steps_.size(); ++i) {
-      last = last && (set_of_[i] != set_of_[step] || rank >= steps_[i].ranks);
-    }
-    const bool exited = process(rank, step).result.end == ChildResult::End::exited;
+    for (std::size_t i = step + 1; i < steps_.size(); ++i) last = last && rank >= steps_[i].ranks;
+    const bool exited = process(rank).result.end == ChildResult::End::exited;
     return record(rank, step).ended && (exited || !last);
-  }
-  /// The step that the processes of a step did before it, or the step itself if it is the first.
-  std::size_t before(std::size_t step) const {
-    for (std::size_t i = step; i-- > 0;) {
-      if (set_of_[i] == set_of_[step]) return i;
-    }
-    return step;
   }
 
  private:
   explicit Processes(CudaInventory devices) : devices_(std::move(devices)) {
     plan();
     if (!failed_.ok()) return;
-    processes_.resize(1 + *std::max_element(set_of_.begin(), set_of_.end()));
-    for (std::vector<RankProcess>& set : processes_) set.resize(devices_.size());
-    for (std::size_t set = 0; set < processes_.size(); ++set) {
-      for (std::size_t rank = 0; rank < devices_.size(); ++rank) {
-        threads_.emplace_back([this, set, rank] { run(set, rank); });
-      }
+    processes_.resize(devices_.size());
+    for (std::size_t rank = 0; rank < devices_.size(); ++rank) {
+      threads_.emplace_back([this, rank] { run(rank); });
     }
-  }
-
-  /// Two sets if the processors carry them; more would wait for the driver, which starts one GPU
-  /// for one process after the other. Simulated GPUs are processors themselves.
-  std::size_t sets() const {
-    const std::size_t carried = std::thread::hardware_concurrency() / (4 * devices_.size());
-    return Session::current().settings().simulated || carried < 2 ? 1 : 2;
   }
 
   void plan() {
     using Kind = Step::Kind;
     const std::size_t all = devices_.size();
-    add(Kind::all, all, 0);
+    add(Kind::all, all);
     if (all == 1) return;
     if (std::getenv("NCCL_ALGO") == nullptr && std::getenv("NCCL_PROTO") == nullptr) {
       for (const std::string_view algorithm : kAlgorithms) {
         for (const std::string_view protocol : kProtocols) {
-          add(Kind::sums, all, 0, algorithm, protocol);
+          add(Kind::sums, all, algorithm, protocol);
         }
       }
     }
-    add(Kind::late, all, 0);
-    add(Kind::stall, all, 1);
-    add(Kind::sums, all, 1);
-    if (NcclClique::can_shrink()) add(Kind::shrink, all, 1);
-    add(Kind::die, all, 1);
-    add(Kind::sums, all - 1, 1);
+    add(Kind::late, all);
+    add(Kind::stall, all);
+    add(Kind::sums, all);
+    if (NcclClique::can_shrink()) add(Kind::shrink, all);
+    add(Kind::die, all);
+    add(Kind::sums, all - 1);
   }
 
-  void add(Step::Kind kind, std::size_t ranks, std::size_t set, std::string_view algorithm = "",
+  void add(Step::Kind kind, std::size_t ranks, std::string_view algorithm = "",
            std::string_view protocol = "") {
     Step step;
     step.kind = kind;
@@ -166,20 +142,10 @@ class Processes {
     step.protocol = protocol;
     if (failed_.ok()) failed_ = CONFORMANCE_CALL(ncclGetUniqueId(&step.id));
     steps_.push_back(std::move(step));
-    set_of_.push_back(set % sets());
   }
 
-  void run(std::size_t set, std::size_t rank) {
-    std::vector<Step> own;
-    std::vector<std::size_t> numbers;
-    bool kills_the_last = false;
-    for (std::size_t i = 0; i < steps_.size(); ++i) {
-      if (set_of_[i] != set) continue;
-      own.push_back(steps_[i]);
-      numbers.push_back(i);
-      kills_the_last = kills_the_last || steps_[i].kind == Step::Kind::die;
-    }
-    ChildOptions options = child_task("be-a-rank", rank_arguments(static_cast<int>(rank), own));
+  void run(std::size_t rank) {
+    ChildOptions options = child_task("be-a-rank", rank_arguments(static_cast<int>(rank), steps_));
     options.environment = variables(devices_[rank], devices_.size() == 1);
     options.deadline = deadline_of(kProcessDeadline);
     options.cancelled = [this] {
@@ -187,12 +153,10 @@ class Processes {
       return since != 0 &&
              Clock::now() - Clock::time_point(Clock::duration(since)) > deadline_of(kGrace);
     };
-    RankProcess& process = processes_[set][rank];
+    RankProcess& process = processes_[rank];
     process.result = run_child(options);
-    const std::vector<StepRecord> records = read_rank(process.result.output, own.size());
-    process.steps.resize(steps_.size());
-    for (std::size_t i = 0; i < own.size(); ++i) process.steps[numbers[i]] = records[i];
-    const bool meant = kills_the_last && rank + 1 == devices_.size() &&
+    process.steps = read_rank(process.result.output, steps_.size());
+    const bool meant = devices_.size() > 1 && rank + 1 == devices_.size() &&
                        process.result.end == ChildResult::End::signalled;
     Clock::rep none = 0;
     if (!process.result.succeeded() && !meant) {
@@ -202,8 +166,7 @@ class Processes {
 
   const CudaInventory devices_;
   std::vector<Step> steps_;
-  std::vector<std::size_t> set_of_;                  ///< by step
-  std::vector<std::vector<RankProcess>> processes_;  ///< by set and rank
+  std::vector<RankProcess> processes_;  ///< by rank
   Status failed_;
   std::atomic<Clock::rep> first_failure_{0};
   std::vector<std::jthread> threads_;
@@ -232,19 +195,17 @@ bool blame(const CudaInventory& devices, const Processes& run, std::size_t numbe
   bool any = false;
   std::vector<int> waiting;
   for (int rank = 0; rank < step.ranks; ++rank) {
-    if (waited(run.process(rank, number))) waiting.push_back(rank);
+    if (waited(run.process(rank))) waiting.push_back(rank);
   }
   for (int rank = 0; rank < step.ranks; ++rank) {
-    const RankProcess& process = run.process(rank, number);
+    const RankProcess& process = run.process(rank);
     const StepRecord& record = run.record(rank, number);
     const bool meant = step.kind == Step::Kind::die && rank == step.ranks - 1 &&
                        process.result.end == ChildResult::End::signalled && record.started;
     if (run.came_through(rank, number) || meant || !record.findings.empty()) continue;
     // What it was at when it stopped, in this step or before.
     std::size_t where = number;
-    while (!run.record(rank, where).started && run.before(where) != where) {
-      where = run.before(where);
-    }
+    while (where > 0 && !run.record(rank, where).started) --where;
     const std::string& doing = run.record(rank, where).doing;
     const bool hung = process.result.end == ChildResult::End::timed_out ||
                       process.result.end == ChildResult::End::cancelled;
