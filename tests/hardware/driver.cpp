@@ -412,6 +412,22 @@ std::vector<Case> all_cases() {
         {"blocked",
          {"nccl.Speed.SmallCollectivesAreRightAndTimed",
           "nccl.Speed.AllReduceOfEverySizeIsRightAndTimed"}}}},
+      // The first two are of the ranks that threads and one call start, or the process's first
+      // sums.
+      {"rank-stalls-in-its-process",
+       2,
+       "nccl\\.Starts",
+       false,
+       "all-reduce-stalls rank=1 occurrence=3 least=1000",
+       nullptr,
+       "nccl.deadline-exceeded",
+       "GPU 1 ",
+       {{"failed",
+         {"nccl.Starts.AProcessForEachGpuStartsItsRank",
+          "nccl.Starts.EveryAlgorithmAndProtocolIsExact",
+          "nccl.Starts.RanksGiveUpOneThatStallsAndStartAgain",
+          "nccl.Starts.RanksGoOnWithoutOneThatStalls", "nccl.Starts.RanksGiveUpOneThatNeverJoins",
+          "nccl.Starts.RanksGiveUpOneThatIsKilledAndStartAgain"}}}},
   };
 }
 

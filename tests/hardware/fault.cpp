@@ -27,8 +27,8 @@ struct Kind {
   std::vector<std::string_view> keys;
 };
 
-const std::array<Kind, 8>& kinds() {
-  static const std::array<Kind, 8> all{{
+const std::array<Kind, 9>& kinds() {
+  static const std::array<Kind, 9> all{{
       {"store-lost", FaultKind::store_lost, {"from", "to", "occurrence", "least", "at", "words"}},
       {"copy-flips-bit",
        FaultKind::copy_flips_bit,
@@ -45,6 +45,7 @@ const std::array<Kind, 8>& kinds() {
        FaultKind::all_reduce_drops,
        {"device", "occurrence", "least", "at", "elements"}},
       {"all-reduce-left-out", FaultKind::all_reduce_left_out, {"device", "occurrence", "least"}},
+      {"all-reduce-stalls", FaultKind::all_reduce_stalls, {"rank", "occurrence", "least"}},
   }};
   return all;
 }
@@ -77,6 +78,8 @@ class Values {
       fault.to = static_cast<int>(number(key, value, 0, kMostDevices));
     } else if (key == "device") {
       fault.device = static_cast<int>(number(key, value, 0, kMostDevices));
+    } else if (key == "rank") {
+      fault.rank = static_cast<int>(number(key, value, 0, kMostDevices));
     } else if (key == "call") {
       constexpr std::array<std::string_view, 3> kCalls{"cublasSgemm", "cublasDgemm",
                                                        "cublasGemmEx"};

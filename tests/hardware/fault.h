@@ -14,7 +14,8 @@ enum class FaultKind {
   gemm_slow,             ///< matrix products take longer
   all_reduce_flips_bit,  ///< an element of one rank's sum has one bit inverted
   all_reduce_drops,      ///< a chunk of one rank's contribution counts as zero
-  all_reduce_left_out    ///< one rank never joins
+  all_reduce_left_out,   ///< one rank never joins
+  all_reduce_stalls      ///< one rank's process never comes back from the call
 };
 
 /// Stands for the host where otherwise a GPU is named.
@@ -28,6 +29,7 @@ struct Fault {
   int from = 0;                  ///< the GPU that data comes from, or kHost
   int to = 0;                    ///< the GPU that data goes to
   int device = 0;                ///< the GPU that is at fault
+  int rank = 0;                  ///< the rank that is
   std::string call;              ///< the function whose work is at fault
   std::uint64_t least = 0;       ///< smaller work does not count: bytes of a copy, else elements
   std::uint64_t occurrence = 0;  ///< which of the matching operations, from 1

@@ -386,6 +386,21 @@ int device_of(ncclComm_t communicator) {
   return device;
 }
 
+/// Goes on no more, if it is this rank's turn: the others give it up, and who started the process
+/// ends it.
+void stall(ncclComm_t communicator, std::size_t count) {
+  Injector& injector = Injector::current();
+  const Fault* const fault = injector.fault(FaultKind::all_reduce_stalls);
+  if (fault == nullptr || count < fault->least) return;
+  int rank = 0;
+  if (NEXT(ncclCommUserRank)(communicator, &rank) != ncclSuccess)
+    give_up("ncclCommUserRank failed");
+  if (rank != fault->rank || !injector.is_due()) return;
+  injector.fired("");
+  std::this_thread::sleep_for(std::chrono::minutes(2));
+  give_up("nobody ended a process that stalls");
+}
+
 }  // namespace
 
 extern "C" {
@@ -503,6 +518,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
 ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, ncclDataType_t type,
                            ncclRedOp_t operation, ncclComm_t communicator, cudaStream_t stream) {
   static auto* const next = NEXT(ncclAllReduce);
+  stall(communicator, count);
   Injector& injector = Injector::current();
   const Fault* const left_out = injector.fault(FaultKind::all_reduce_left_out);
   const Fault* const drops = injector.fault(FaultKind::all_reduce_drops);
