@@ -117,6 +117,7 @@ std::vector<ForeignLibrary> older_foreign_libraries(const Record& record) {
   std::vector<ForeignLibrary> foreign = foreign_libraries(record);
   if (foreign.empty()) return foreign;
   std::vector<std::string> paths;
+  paths.reserve(foreign.size());
   for (const ForeignLibrary& library : foreign) paths.push_back(library.own);
   const std::vector<CudaLibrary> own = library_versions(record.executable, paths);
   const auto version_in = [](const std::vector<CudaLibrary>& libraries, const std::string& stem) {

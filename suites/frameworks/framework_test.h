@@ -17,8 +17,6 @@ namespace conformance::frameworks {
 class FrameworkTest : public GpuTest {
  protected:
   explicit FrameworkTest(const Framework& framework) : framework_(framework) {}
-  /// This process has put no work on a GPU, so there is no context to probe.
-  void TearDown() override { ConformanceTest::TearDown(); }
 
   void is_importable();
   void is_built_for_cuda();
