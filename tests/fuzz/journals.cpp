@@ -6,9 +6,11 @@
 
 #include "ci/report/html.h"
 #include "ci/report/junit.h"
+#include "ci/report/policy.h"
 #include "ci/report/results.h"
 #include "ci/report/table.h"
 #include "ci/report/text.h"
+#include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/target.h"
 
 namespace conformance::fuzz {
@@ -48,6 +50,25 @@ void read_journals(Input input) {
     promise(byte == '\n' || static_cast<unsigned char>(byte) >= 0x20,
             "what is on the terminal cannot steer it");
   }
+}
+
+void read_policy(Input input) {
+  const auto load = [](Input bytes) { return report::load_policy(MemoryFile(bytes).path()); };
+  report::Policy policy;
+  try {
+    policy = load(input);
+  } catch (const report::CannotRun& error) {
+    promise(*error.what() != '\0', "a policy or a reason");
+    return;
+  }
+  const std::string text = report::to_json(policy).dump();
+  promise(report::to_json(load(std::as_bytes(std::span(text)))).dump() == text,
+          "a policy is read back from its own text");
+  for (const report::Policy::Skip& skip : policy.skips) {
+    promise(report::matches(skip.test, skip.test), "a pattern matches itself");
+  }
+  const report::Json results = report::enforce(policy, report::judge({}));
+  promise(results.at("verdict") != "conformant", "nothing is not what was expected");
 }
 
 }  // namespace conformance::fuzz

@@ -39,6 +39,8 @@ void read_host_files(Input input);
 void read_version_texts(Input input);
 void judge_versions(Input input);
 void read_visible_devices(Input input);
+void audit_file(Input input);
 void read_journals(Input input);
+void read_policy(Input input);
 
 }  // namespace conformance::fuzz

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <fmt/format.h>
 
+#include "ci/audit/archive.h"
+#include "ci/audit/examine.h"
+#include "ci/audit/loader.h"
 #include "fixtures/byte_source.h"
 #include "fixtures/compatibility.h"
 #include "fixtures/device_code.h"
@@ -24,29 +24,12 @@
 #include "fixtures/visible_devices.h"
 #include "suites/devices/container_specs.h"
 #include "suites/devices/xid.h"
+#include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/target.h"
 #include "tests/support/scratch.h"
 
 namespace conformance::fuzz {
 namespace {
-
-/// A file that has no place in any folder.
-class MemoryFile {
- public:
-  explicit MemoryFile(Input bytes) : descriptor_(::memfd_create("input", MFD_CLOEXEC)) {
-    if (descriptor_ < 0 ||
-        ::write(descriptor_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
-      throw std::runtime_error("no memory file");
-    }
-  }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  ~MemoryFile() { ::close(descriptor_); }
-  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
-
- private:
-  int descriptor_;
-};
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -106,7 +89,9 @@ std::span<const Target> targets() {
       Target{"version-texts", read_version_texts, 20000},
       Target{"version-rule", judge_versions, 4000},
       Target{"visible-devices", read_visible_devices, 8000},
+      Target{"audit", audit_file, 3000},
       Target{"journals", read_journals, 150},
+      Target{"policy", read_policy, 1500},
   };
   return all;
 }
@@ -145,6 +130,31 @@ void read_device_code_file(Input input) {
       }
       promise(coverage(module, ComputeCapability{9, 0}) == best, "a module runs as its best code");
     }
+  }
+}
+
+void audit_file(Input input) {
+  for (const auto& [name, path] : audit::parse_loader_cache(as_text(input))) {
+    promise(name.size() + path.size() <= input.size(), "names come from the cache");
+  }
+  const MemoryFile file(input);
+  const audit::Host host{{{"sm_90", {9, 0}}}, DriverCudaVersion{12, 8}};
+  audit::Loader loader({});
+  try {
+    const ByteSource source(input);
+    if (audit::is_archive(source)) {
+      for (const audit::Member& member : audit::archive_members(source)) {
+        promise(member.bytes.size() <= input.size(), "a member lies within its file");
+      }
+    }
+    const auto examined = audit::examine(file.path(), host, loader);
+    if (!examined) return;
+    promise(examined->bytes == input.size(), "a file has its size");
+    promise((examined->modules > 0) == !examined->covers.empty(), "code is judged");
+    for (const audit::Problem& problem : examined->problems) {
+      promise(!problem.remedy.empty(), "a problem has a remedy");
+    }
+  } catch (const Malformed&) {
   }
 }
 

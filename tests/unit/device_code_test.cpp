@@ -170,12 +170,14 @@ TEST(DeviceCode, TheBestOfSeveralCounts) {
   EXPECT_EQ(coverage(DeviceModule{}, {7, 5}), Coverage::missing);
 }
 
-TEST(DeviceCode, ComputeCapabilitiesAreReadInBothSpellings) {
+TEST(DeviceCode, ComputeCapabilitiesAreReadInTheirSpellings) {
   EXPECT_EQ(parse_compute_capability("sm_90"), (ComputeCapability{9, 0}));
   EXPECT_EQ(parse_compute_capability("sm_120"), (ComputeCapability{12, 0}));
   EXPECT_EQ(parse_compute_capability("8.6"), (ComputeCapability{8, 6}));
+  EXPECT_EQ(parse_compute_capability("sm_90a"), (ComputeCapability{9, 0}));
+  EXPECT_EQ(parse_compute_capability("compute_100f"), (ComputeCapability{10, 0}));
   for (const char* text :
-       {"", "sm_", "sm_9", "sm_90a", "sm_-90", "90", "9.", ".0", "9.0.1", "9.10"}) {
+       {"", "sm_", "sm_9", "sm_90x", "sm_a", "sm_-90", "90", "9.", ".0", "9.0.1", "9.10"}) {
     EXPECT_FALSE(parse_compute_capability(text)) << text;
   }
 }
