@@ -2,6 +2,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,10 @@ struct Measured {
   double worst = 0;                         ///< error in units of its bound
 };
 
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
 /// What verification adds to the time of products, as a share of it.
 double verification_share(VerifiedProducts& products, unsigned side,
                           const VerifiedProducts::Times& times, ClockWatch& watch) {
@@ -50,12 +55,14 @@ double verification_share(VerifiedProducts& products, unsigned side,
   if (side < kSides.front()) {  // a small GPU
     return products.run_series(VerifiedProducts::kBuffers + 1, watch) / before - 1;
   }
-  // Between two measurements without it, as clocks go down while a GPU gets warm.
-  const double count =
-      std::clamp(kSeriesSeconds / before, kLeastInSeries, double{VerifiedProducts::kLongestSeries});
-  const double with = products.run_series(static_cast<unsigned>(count), watch);
-  const double after = median(products.run(VerifiedProducts::kBuffers, watch).products);
-  return with / ((before + after) / 2) - 1;
+  // Between two series without it that are as long together, as clocks go down while a GPU works.
+  const auto half = static_cast<unsigned>(std::clamp(kSeriesSeconds / before, kLeastInSeries,
+                                                     double{VerifiedProducts::kLongestSeries}) /
+                                          2);
+  const double first = mean(products.run(half, watch).products);
+  const double with = products.run_series(2 * half, watch);
+  const double second = mean(products.run(half, watch).products);
+  return with / ((first + second) / 2) - 1;
 }
 
 /// Times products of one type on the current device, side after side; `alone`, while the other

@@ -23,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 /// do not count, and so few that a GPU that hangs is soon given up.
 constexpr double kTurnSeconds = 0.5;
 constexpr double kMostInTurn = 16;
+constexpr unsigned kFirstTurn = 4;
 
 /// The products of one type, as large as a turn allows.
 class Turns {
@@ -47,18 +48,13 @@ class Turns {
 
   /// Yields the seconds that the products of a turn took, without their verification.
   double run(ClockWatch& watch) {
-    auto left = static_cast<unsigned>(
-        seconds_.empty() ? VerifiedProducts::kBuffers
-                         : std::clamp(kTurnSeconds / seconds_.back(), 1.0, kMostInTurn));
-    std::vector<double> all;
-    while (left > 0) {
-      const unsigned count = std::min(left, VerifiedProducts::kBuffers);
-      const std::vector<double> times = products_->run(count, watch).products;
-      all.insert(all.end(), times.begin(), times.end());
-      left -= count;
-    }
-    seconds_.push_back(median(all));
-    return std::accumulate(all.begin(), all.end(), 0.0);
+    const unsigned count =
+        seconds_.empty()
+            ? kFirstTurn
+            : static_cast<unsigned>(std::clamp(kTurnSeconds / seconds_.back(), 1.0, kMostInTurn));
+    const std::vector<double> times = products_->run(count, watch).products;
+    seconds_.push_back(median(times));
+    return std::accumulate(times.begin(), times.end(), 0.0);
   }
 
  private:

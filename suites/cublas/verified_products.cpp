@@ -96,7 +96,7 @@ VerifiedProducts::VerifiedProducts(const Precision& precision, const CudaDevice&
               : nullptr),
       sums_(kLongestSeries * sums_each()),
       sums_on_host_(sums_.size()),
-      events_(2 * kBuffers + 1) {
+      events_(2 * kLongestSeries + 1) {
   keep_sums_in_the_accumulator(handle_);
   const auto fill = [&](const DeviceBuffer<std::byte>& target, kernels::Element element,
                         const kernels::MatrixLayout& layout, const kernels::MatrixValues& values) {
@@ -119,22 +119,32 @@ VerifiedProducts::VerifiedProducts(const Precision& precision, const CudaDevice&
 }
 
 VerifiedProducts::Times VerifiedProducts::run(unsigned count, ClockWatch& watch) {
-  if (count > kBuffers) throw std::logic_error("too many products at once");
+  if (count > kLongestSeries) throw std::logic_error("too many products at once");
   clear_sums();
-  events_[0].record(stream_);
-  for (unsigned i = 0; i < count; ++i) {
-    queue_next(i);
-    events_[i + 1].record(stream_);
-  }
-  for (unsigned i = 0; i < count; ++i) {
-    ensure(CONFORMANCE_CALL(kernels::add_checksums(words(next_[i]), sums_of(i), stream_.get())));
-    events_[count + i + 1].record(stream_);
+  std::size_t event = 0;
+  events_[event].record(stream_);
+  for (unsigned begin = 0; begin < count; begin += kBuffers) {
+    const unsigned size = std::min(kBuffers, count - begin);
+    for (unsigned i = 0; i < size; ++i) {
+      queue_next(i);
+      events_[++event].record(stream_);
+    }
+    for (unsigned i = 0; i < size; ++i) {
+      ensure(CONFORMANCE_CALL(
+          kernels::add_checksums(words(next_[i]), sums_of(begin + i), stream_.get())));
+      events_[++event].record(stream_);
+    }
   }
   check_sums(watch);
   Times times;
-  for (unsigned i = 0; i < count; ++i) {
-    times.products.push_back(Event::seconds(events_[i], events_[i + 1]));
-    times.verifications.push_back(Event::seconds(events_[count + i], events_[count + i + 1]));
+  event = 0;
+  for (unsigned begin = 0; begin < count; begin += kBuffers) {
+    const unsigned size = std::min(kBuffers, count - begin);
+    for (auto* const each : {&times.products, &times.verifications}) {
+      for (unsigned i = 0; i < size; ++i, ++event) {
+        each->push_back(Event::seconds(events_[event], events_[event + 1]));
+      }
+    }
   }
   return times;
 }

@@ -36,13 +36,12 @@ class VerifiedProducts {
   };
   /// Results that there is room for, beside the first ones.
   static constexpr unsigned kBuffers = 4;
-  /// Queues `count` products, up to kBuffers, and then their verification, looks at the clocks
-  /// meanwhile, and waits for all.
-  Times run(unsigned count, ClockWatch& watch);
-
   static constexpr unsigned kLongestSeries = 32;
-  /// The same with up to kLongestSeries products, each of which is verified in another stream while
-  /// the next ones run. Yields the seconds that a product took, verification and all.
+  /// Queues `count` products, up to kLongestSeries, kBuffers at a time and then their verification,
+  /// looks at the clocks meanwhile, and waits for all.
+  Times run(unsigned count, ClockWatch& watch);
+  /// The same, but each product is verified in another stream while the next ones run. Yields the
+  /// seconds that a product took, verification and all.
   double run_series(unsigned count, ClockWatch& watch);
 
  private:

@@ -348,7 +348,7 @@ std::vector<Case> all_cases() {
        1,
        "cublas\\.Exact",
        false,
-       "gemm-flips-bit device=0 call=cublasDgemm occurrence=1 least=10000 at=54321 bit=0",
+       "gemm-flips-bit device=0 call=cublasDgemm occurrence=1 least=4096 at=54321 bit=0",
        nullptr,
        "cublas.wrong-element",
        "GPU 0 ",
