@@ -11,12 +11,12 @@ struct FatBinary {
   std::uint32_t magic = 0xba55ed50;
   std::uint16_t version = 1;
   std::uint16_t header_bytes = 16;
-  std::uint64_t bytes = 64;
+  std::uint64_t bytes = 56 + sizeof(code);
   // Of its only entry.
   std::uint16_t kind = 2;  // machine code
   std::uint16_t entry_version = 0x101;
   std::uint32_t entry_header_bytes = 56;
-  std::uint64_t code_bytes = 8;
+  std::uint64_t code_bytes = sizeof(code);
   std::uint32_t compressed_bytes = 0;
   std::uint32_t unused = 0;
   std::uint16_t minor = 0, major = 0;
@@ -24,9 +24,9 @@ struct FatBinary {
   std::uint32_t name[2]{};
   std::uint64_t flags = 0;
   std::uint64_t rest[1]{};
-  std::uint64_t code = 1;
+  std::uint64_t code[512]{1};  // as large as what holds a kernel
 };
-static_assert(sizeof(FatBinary) == 16 + 64);
+static_assert(sizeof(FatBinary) == 16 + 56 + sizeof(FatBinary::code));
 
 }  // namespace
 
