@@ -12,6 +12,7 @@
 #include "fixtures/device_code.h"
 #include "fixtures/host_facts.h"
 #include "fixtures/process_libraries.h"
+#include "fixtures/python.h"
 #include "suites/frameworks/findings.h"
 #include "suites/frameworks/framework_test.h"
 #include "suites/frameworks/libraries.h"
@@ -158,7 +159,7 @@ const Record& FrameworkTest::require_fact(std::string_view fact) {
   skip_if_exclusive(devices);  // other entries' processes have it at the same time
   static std::map<std::string_view, Record> records;
   const auto known = records.find(framework_.module);
-  const std::string interpreter = known == records.end() ? python() : std::string();
+  const std::string interpreter = known == records.end() ? find_python() : std::string();
   if (known == records.end() && interpreter.empty()) skip("there is no python3 in PATH");
   const Record& record =
       known != records.end()

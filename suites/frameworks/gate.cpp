@@ -2,6 +2,7 @@
 
 #include "fixtures/deadline.h"
 #include "fixtures/gpu_test.h"
+#include "fixtures/python.h"
 #include "suites/frameworks/findings.h"
 #include "suites/frameworks/record.h"
 
@@ -16,7 +17,7 @@ TEST_F(Gate, PythonRunsOnAHostWithGpus) {
       "tested runs, if there is one",
       "Python: Command line and environment");
   verified(require(Devices{1}).size(), "GPUs");
-  const std::string interpreter = python();
+  const std::string interpreter = find_python();
   fact("frameworks.python", interpreter.empty() ? "there is no python3 in PATH" : interpreter);
   if (interpreter.empty()) return;
   ChildOptions options;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
@@ -100,13 +99,6 @@ std::vector<std::string> run_paths_of(const std::vector<OpenedLibrary>& librarie
 fs::path probe_folder() { return fs::path(own_executable()).replace_filename("probe"); }
 
 }  // namespace
-
-std::string python() {
-  if (const char* chosen = std::getenv("CONFORMANCE_PYTHON"); chosen != nullptr && *chosen != 0) {
-    return chosen;
-  }
-  return find_in_path("python3").value_or("");
-}
 
 Record parse_record(std::string_view output) {
   Json facts = Json::object();

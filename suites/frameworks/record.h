@@ -22,10 +22,6 @@ struct Framework {
   std::string_view documentation;  ///< where it promises what is tested
 };
 
-/// The Python whose frameworks are tested: CONFORMANCE_PYTHON, else "python3" of PATH. Empty if
-/// there is none in PATH.
-std::string python();
-
 /// A library that the dynamic loader was asked for.
 struct OpenedLibrary {
   std::string name;   ///< or path

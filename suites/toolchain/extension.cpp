@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "fixtures/python.h"
 #include "fixtures/scratch_folder.h"
 #include "suites/toolchain/findings.h"
 #include "suites/toolchain/toolchain_test.h"
@@ -24,8 +25,8 @@ TEST_F(Extension, ANanobindModuleIsBuiltImportedAndComputes) {
   constexpr int kNotInstalled = 3;
   const CudaInventory& devices = require_shared_gpus();
   const Toolkit found = toolkit();
-  const auto python = find_in_path("python3");
-  if (!python) skip("there is no python3 in PATH");
+  const std::string python = find_python();
+  if (python.empty()) skip("there is no python3 in PATH");
   const auto ask = [&](const std::vector<std::string>& command, const std::string& what) {
     ChildResult result = run(command, kShort);
     std::string& output = result.output;
@@ -33,14 +34,14 @@ TEST_F(Extension, ANanobindModuleIsBuiltImportedAndComputes) {
     if (result.end == ChildResult::End::exited && result.code == kNotInstalled) skip(output);
     if (!result.succeeded()) {
       fail_and_end(Finding(
-          extension_failed, file_subject(*python),
+          extension_failed, file_subject(python),
           fmt::format("{}: it {} and printed {}", what, result.describe(), readable(output)),
           {{"command", command_text(command)}, {"output", output}}));
     }
     return output;
   };
   const std::string where =
-      ask({*python, source("extension/where.py")}, "python3 was asked for nanobind");
+      ask({python, source("extension/where.py")}, "python3 was asked for nanobind");
   // What is called python3 may be a script that looks for one.
   const std::size_t line = where.find('\n');
   const std::string interpreter = where.substr(0, line);
@@ -59,7 +60,7 @@ TEST_F(Extension, ANanobindModuleIsBuiltImportedAndComputes) {
                       {"-Dnanobind_DIR=" + nanobind, "-DPython_EXECUTABLE=" + interpreter,
                        "-DCMAKE_CUDA_COMPILER=" + *found.compiler(),
                        fmt::format("-DCMAKE_CUDA_ARCHITECTURES={}", fmt::join(targets, ";"))});
-  std::vector<std::string> use{*python, source("extension/use.py"), scratch.path().string()};
+  std::vector<std::string> use{python, source("extension/use.py"), scratch.path().string()};
   use.insert(use.end(), ordinals.begin(), ordinals.end());
   const std::string said = ask(use, "the extension was used");
   const std::string expected = fmt::format("right: {} words", 4096 * ordinals.size());
