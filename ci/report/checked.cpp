@@ -129,6 +129,16 @@ Json load_checked_results(const std::filesystem::path& path) {
     entry["selected"].boolean();
   }
   for (const Checked& test : root["tests"].items()) check_test(test);
+  if (const auto nodes = root.find("nodes")) {
+    for (const Checked& node : nodes->items()) {
+      for (const char* key : {"name", "verdict"}) node[key].text();
+      const auto run = node.find("run");
+      if (!run) continue;
+      for (const char* key : {"id", "level"}) (*run)[key].text();
+      (*run)["started"].number();
+    }
+    for (const Checked& fact : root["facts"].items()) fact["entry"].text();
+  }
   return results;
 }
 

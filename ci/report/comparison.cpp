@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "ci/report/host.h"
+#include "ci/report/merge.h"
 #include "ci/report/results.h"
 #include "ci/report/statistics.h"
 #include "fixtures/figure.h"
@@ -614,6 +615,73 @@ std::string Comparison::verdict() const {
 Comparison compare(const Json& before, const std::string& before_file, const Json& after,
                    const std::string& after_file) {
   return Comparer(before, before_file, after, after_file).run();
+}
+
+Comparison compare_jobs(const Json& before, const std::string& before_file, const Json& after,
+                        const std::string& after_file) {
+  if (!is_of_job(before) || !is_of_job(after)) {
+    throw CannotRun(fmt::format(
+        "{} is of one host and {} of the nodes of a job: compare the host with its own report, in "
+        "the folder that was merged",
+        is_of_job(before) ? after_file : before_file,
+        is_of_job(before) ? before_file : after_file));
+  }
+  const std::map<std::string, Json> nodes = results_of_nodes(before);
+  const std::map<std::string, Json> nodes_after = results_of_nodes(after);
+  const auto side = [](const Json& results, const std::string& file) {
+    const Json& run = results.at("run");
+    return Comparison::Side{file, words(run.at("id")), words(run.at("level")),
+                            words(results.at("verdict")), run.at("started").get<double>()};
+  };
+  Comparison all;
+  all.before = side(before, before_file);
+  all.after = side(after, after_file);
+  all.simulated = after.at("simulated").get<bool>();
+  for (const auto& [name, results] : nodes) {
+    const auto now = nodes_after.find(name);
+    if (now == nodes_after.end()) {
+      all.differences.push_back({Effect::worse, "Nodes", name, "reported", "", "lost"});
+      continue;
+    }
+    Comparison one = compare(results, fmt::format("{}: {}", before_file, name), now->second,
+                             fmt::format("{}: {}", after_file, name));
+    ++all.nodes;
+    all.gpus += one.gpus;
+    all.tests += one.tests;
+    all.figures += one.figures;
+    all.facts += one.facts;
+    for (Difference& difference : one.differences) {
+      difference.what = fmt::format("{}: {}", name, difference.what);
+      all.differences.push_back(std::move(difference));
+    }
+  }
+  if (all.nodes == 0) {
+    throw CannotRun(fmt::format("no node is both in {} and in {}: nodes are known by their names",
+                                before_file, after_file));
+  }
+  for (const auto& [name, results] : nodes_after) {
+    if (!nodes.contains(name)) {
+      all.differences.push_back({Effect::changed, "Nodes", name, "", "reported", "new"});
+    }
+  }
+  // The job's own tests, and those of the ranks that all nodes had together.
+  std::map<std::string, std::string> outcomes;
+  const auto own = [](const Json& test) {
+    return test.at("entry") == "job" || test.at("entry") == "ranks";
+  };
+  for (const Json& test : before.at("tests")) {
+    if (own(test)) outcomes[words(test.at("name"))] = words(test.at("outcome"));
+  }
+  for (const Json& test : after.at("tests")) {
+    const auto known = outcomes.find(words(test.at("name")));
+    const std::string outcome = words(test.at("outcome"));
+    if (!own(test) || known == outcomes.end() || known->second == outcome) continue;
+    const bool worse = rank_of_outcome(outcome) < rank_of_outcome(known->second);
+    all.differences.push_back({worse ? Effect::worse : Effect::better, "Nodes", known->first,
+                               known->second, outcome, ""});
+  }
+  std::ranges::stable_sort(all.differences, {}, &Difference::effect);
+  return all;
 }
 
 }  // namespace conformance::report

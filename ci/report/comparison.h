@@ -27,6 +27,7 @@ struct Comparison {
   };
   Side before, after;
   bool simulated = false;
+  std::uint64_t nodes = 0;                                    ///< of jobs, compared one by one
   std::uint64_t gpus = 0, tests = 0, figures = 0, facts = 0;  ///< compared
   std::vector<Difference> differences;                        ///< the worse ones first
 
@@ -44,6 +45,11 @@ inline constexpr double kSpreads = 3;
 /// they cannot be compared: one simulated and the other not, or nothing in common.
 Comparison compare(const Json& before, const std::string& before_file, const Json& after,
                    const std::string& after_file);
+
+/// Compares two merged reports, each node with what it was before, known by its name, and the job's
+/// own tests. Throws CannotRun if one of them is of a single host, or no node is in both.
+Comparison compare_jobs(const Json& before, const std::string& before_file, const Json& after,
+                        const std::string& after_file);
 
 /// For a terminal.
 std::string comparison_text(const Comparison& comparison, bool colours);

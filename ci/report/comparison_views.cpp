@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -28,8 +29,12 @@ constexpr std::array<Group, 4> kGroups{{{Effect::worse, "Worse", "worse"},
                                         {Effect::changed, "Changed", "changed"},
                                         {Effect::expected, "Changed as expected", "expected"}}};
 /// The parts that every comparison looks at.
-constexpr std::array<std::string_view, 6> kParts{"GPUs",    "Peers and links", "Tests",
-                                                 "Figures", "Libraries",       "Host"};
+constexpr std::array<std::string_view, 7> kParts{
+    "Nodes", "GPUs", "Peers and links", "Tests", "Figures", "Libraries", "Host"};
+/// Those of this one: the first part is of jobs.
+std::span<const std::string_view> parts_of(const Comparison& comparison) {
+  return std::span(kParts).subspan(comparison.nodes > 0 ? 0 : 1);
+}
 
 std::string title(const Comparison& comparison) {
   return fmt::format("{}CUDA conformance, before and after",
@@ -37,8 +42,9 @@ std::string title(const Comparison& comparison) {
 }
 
 std::string summary(const Comparison& comparison) {
-  return fmt::format("{} GPUs, {} tests, {} figures and {} facts compared", comparison.gpus,
-                     comparison.tests, comparison.figures, comparison.facts);
+  return fmt::format("{}{} GPUs, {} tests, {} figures and {} facts compared",
+                     comparison.nodes > 0 ? fmt::format("{} nodes, ", comparison.nodes) : "",
+                     comparison.gpus, comparison.tests, comparison.figures, comparison.facts);
 }
 
 std::string describe(const Comparison::Side& side) {
@@ -108,7 +114,7 @@ std::string comparison_junit(const Comparison& comparison) {
   std::string cases;
   std::size_t failures = 0;
   const std::string prefix = comparison.simulated ? "simulated: " : "";
-  for (const std::string_view part : kParts) {
+  for (const std::string_view part : parts_of(comparison)) {
     std::string worse;
     std::string others;
     std::size_t count = 0;
@@ -131,7 +137,7 @@ std::string comparison_junit(const Comparison& comparison) {
     cases += "</testcase>\n";
   }
   const std::string totals = fmt::format("tests=\"{}\" failures=\"{}\" errors=\"0\" time=\"0.0\"",
-                                         kParts.size(), failures);
+                                         parts_of(comparison).size(), failures);
   return fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{0}\" {1}>\n"
       "<testsuite name=\"{2}comparison\" {1} skipped=\"0\">\n<properties>\n"

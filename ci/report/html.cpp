@@ -691,6 +691,22 @@ std::string facts(const Json& results) {
                 table("What the suites found on this host", {"Fact", "Value", "Said by"}, rows));
 }
 
+/// The nodes of a job, each in a row; empty for one host.
+std::string nodes(const Json& results) {
+  if (!results.contains("nodes")) return "";
+  std::string rows;
+  for (const Json& node : results.at("nodes")) {
+    std::string counted;
+    if (node.contains("counts")) counted = counts(node);
+    const bool in_full = node.value("in_full", true) && node.contains("counts");
+    rows +=
+        fmt::format("<tr>{}<td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                    row_heading(words(node.at("name"))), outcome_badge(words(node.at("verdict"))),
+                    counted, in_full ? "on this page" : "in its own report");
+  }
+  return table("The nodes of the job", {"Node", "Verdict", "Tests", "Everything about it"}, rows);
+}
+
 std::string warnings(const Json& results) {
   std::string items;
   for (const Json& warning : results.at("warnings")) {
@@ -714,6 +730,7 @@ std::string html(const Json& results) {
   };
   add("findings", "Findings", found.empty() ? "<p>None.</p>\n" : found);
   add("remarks", "Remarks of tests that passed", findings(results, true));
+  add("nodes", "Nodes", nodes(results));
   add("layers", "Layers", layers(results));
   add("pairs", "Between GPUs", pairs(groups));
   add("curves", "Figures over the size", curves(over_size));

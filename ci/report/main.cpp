@@ -127,8 +127,11 @@ int record(const std::filesystem::path& path, const std::string& file) {
 /// What differs between two runs, on the terminal and in the files that were asked for.
 int compare_runs(const std::string& before, const std::string& after, const std::string& junit_file,
                  const std::string& html_file) {
-  const Comparison comparison =
-      compare(load_checked_results(before), before, load_checked_results(after), after);
+  const Json one = load_checked_results(before);
+  const Json other = load_checked_results(after);
+  const Comparison comparison = is_of_job(one) || is_of_job(other)
+                                    ? compare_jobs(one, before, other, after)
+                                    : compare(one, before, other, after);
   if (!junit_file.empty()) write_file(junit_file, comparison_junit(comparison));
   if (!html_file.empty()) write_file(html_file, comparison_html(comparison));
   print(STDOUT_FILENO, comparison_text(comparison, wants_colours(STDOUT_FILENO)));
@@ -156,7 +159,7 @@ int write_files(const Json& judged, const Folder& folder, const std::string& mod
   const std::string text = judged.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
   const Json results = Json::parse(text);
   write_file(folder.junit(), junit(results));
-  write_file(folder.html(), html(results));
+  write_file(folder.html(), html(for_page(results)));
   write_file(folder.metrics(), metrics(results));
   // Last, because it is what says that the run is complete.
   write_file(folder.results(), text);

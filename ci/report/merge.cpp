@@ -328,6 +328,27 @@ class Merger {
     }
   }
 
+  Json node_list() const {
+    Json list = Json::array();
+    for (const NodeReport& node : nodes_) {
+      if (!node.results) {
+        list.push_back({{"name", node.name}, {"verdict", "no-report"}});
+        continue;
+      }
+      const Json& results = *node.results;
+      Json outcomes = Json::object();
+      for (const Json& one : results.at("tests")) {
+        Json& count = outcomes[words(one.at("outcome"))];
+        count = count.is_null() ? 1 : count.get<int>() + 1;
+      }
+      list.push_back({{"name", node.name},
+                      {"verdict", results.at("verdict")},
+                      {"run", results.at("run")},
+                      {"counts", outcomes}});
+    }
+    return list;
+  }
+
   Json results() {
     Json findings = Json::array();
     for (std::vector<Json>* const part : {&first_, &of_nodes_, &last_, &remarks_}) {
@@ -363,6 +384,7 @@ class Merger {
                                      {"requires", Json::array()},
                                      {"outcome", all_good_ ? "passed" : "failed"}}})},
             {"entries", entries_},
+            {"nodes", node_list()},
             {"tests", tests_},
             {"warnings", warnings_}};
   }
@@ -431,6 +453,75 @@ std::vector<std::size_t> outliers(std::span<const double> values, const FigureKi
 Json merge(const std::vector<NodeReport>& nodes,
            const std::optional<std::vector<RankReport>>& ranks, std::vector<std::string> warnings) {
   return Merger(nodes, ranks, std::move(warnings)).run();
+}
+
+bool is_of_job(const Json& results) { return results.contains("nodes"); }
+
+std::map<std::string, Json> results_of_nodes(const Json& merged) {
+  std::map<std::string, Json> nodes;
+  for (const Json& node : merged.at("nodes")) {
+    if (!node.contains("run")) continue;
+    nodes[words(node.at("name"))] = {
+        {"verdict", node.at("verdict")}, {"simulated", merged.at("simulated")},
+        {"run", node.at("run")},         {"facts", Json::array()},
+        {"entries", Json::array()},      {"tests", Json::array()}};
+  }
+  // What is a node's own has its name before it, and stands under it.
+  const auto add = [&nodes](const char* kind, Json one) {
+    const auto node = nodes.find(words(one.at("entry")));
+    const std::string name = words(one.at("name"));
+    if (node == nodes.end() || !name.starts_with(node->first + ".")) return;
+    one["name"] = name.substr(node->first.size() + 1);
+    node->second[kind].push_back(std::move(one));
+  };
+  for (const Json& fact : merged.at("facts")) add("facts", fact);
+  for (const Json& test : merged.at("tests")) add("tests", test);
+  for (auto& [name, results] : nodes) {
+    std::set<std::string> entries;
+    for (Json& test : results["tests"]) {
+      const std::string full = words(test.at("name"));
+      test["entry"] = full.substr(0, full.rfind('.'));
+      if (!entries.insert(words(test["entry"])).second) continue;
+      results["entries"].push_back({{"name", test["entry"]}, {"selected", true}});
+    }
+  }
+  return nodes;
+}
+
+Json for_page(Json results) {
+  if (!is_of_job(results)) return results;
+  std::set<std::string> named;
+  for (const Json& finding : results.at("findings")) {
+    const std::string outcome = words(finding.at("outcome"));
+    if (outcome == "passed" || outcome == "skipped") continue;
+    named.insert(words(finding.at("entry")));
+    named.insert(words(finding.at("subject").at("name")));
+  }
+  std::set<std::string> left_out;
+  std::size_t in_full = 0;
+  bool one_of_the_others = false;
+  for (Json& node : results["nodes"]) {
+    const std::string name = words(node.at("name"));
+    bool shown = node.at("verdict") != "conformant" || named.contains(name);
+    if (!shown && !one_of_the_others) shown = one_of_the_others = true;
+    shown = shown && in_full < kNodesInFull;
+    in_full += shown ? 1 : 0;
+    if (!shown) left_out.insert(name);
+    node["in_full"] = shown;
+  }
+  for (const char* kind : {"facts", "tests"}) {
+    Json kept = Json::array();
+    for (Json& one : results[kind]) {
+      if (!left_out.contains(words(one.at("entry")))) kept.push_back(std::move(one));
+    }
+    results[kind] = std::move(kept);
+  }
+  Json entries = Json::array();
+  for (Json& entry : results["entries"]) {
+    if (!left_out.contains(words(entry.at("name")))) entries.push_back(std::move(entry));
+  }
+  results["entries"] = std::move(entries);
+  return results;
 }
 
 }  // namespace conformance::report

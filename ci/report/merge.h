@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,5 +47,18 @@ std::vector<std::size_t> outliers(std::span<const double> values, const FigureKi
 /// all nodes reported, and whether they are alike. `ranks` is nothing if none were asked for.
 Json merge(const std::vector<NodeReport>& nodes,
            const std::optional<std::vector<RankReport>>& ranks, std::vector<std::string> warnings);
+
+/// Whether results are those of a job's nodes.
+bool is_of_job(const Json& results);
+/// What each node of a merged report has in it, as results.json of its own, by its name: all that a
+/// comparison looks at.
+std::map<std::string, Json> results_of_nodes(const Json& merged);
+
+/// Of so many nodes at most a page shows everything.
+inline constexpr std::size_t kNodesInFull = 16;
+/// A merged report with what a page has room for: of all nodes those that differ from the others,
+/// or have a finding, and one of the others; "in_full" of each node says so. Other results as they
+/// are.
+Json for_page(Json results);
 
 }  // namespace conformance::report

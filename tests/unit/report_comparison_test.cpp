@@ -14,6 +14,7 @@
 
 #include "ci/report/checked.h"
 #include "ci/report/comparison.h"
+#include "ci/report/merge.h"
 #include "ci/report/statistics.h"
 #include "fixtures/child.h"
 #include "tests/support/scratch.h"
@@ -355,12 +356,66 @@ TEST(ReportComparison, HostileTextsAndNumbersDoNoHarm) {
     write_file(scratch.path() / "view", text);
     ChildOptions options;
     const bool page = text.starts_with("<!DOCTYPE");
-    options.argv = {"xmllint", "--noout", (scratch.path() / "view").native()};
-    if (page) options.argv.insert(options.argv.begin() + 1, "--html");
+    options.argv = {"xmllint", "--noout"};
+    for (const char* option :
+         page ? std::vector{"--html"} : std::vector{"--schema", JUNIT_SCHEMA}) {
+      options.argv.emplace_back(option);
+    }
+    options.argv.push_back((scratch.path() / "view").native());
     options.merge_streams = true;
     const ChildResult lint = run_child(options);
     EXPECT_TRUE(lint.succeeded()) << lint.output;
   }
+}
+
+/// The merged report of nodes of these names.
+Json job_of(const std::map<std::string, MadeResults>& nodes) {
+  std::vector<NodeReport> reports;
+  reports.reserve(nodes.size());
+  for (const auto& [name, made] : nodes) reports.push_back({name, made.json, ""});
+  return merge(reports, {}, {});
+}
+
+TEST(ReportComparison, JobsAreComparedNodeByNode) {
+  const auto compared_jobs = [](const Json& before, const Json& after) {
+    return compare_jobs(before, "before.json", after, "after.json");
+  };
+  const MadeResults healthy;
+  // A name of a host has dots, and may be the beginning of another one.
+  const Json before = job_of({{"a", healthy}, {"a.b", healthy}, {"c", healthy}});
+  const Comparison same = compared_jobs(before, before);
+  EXPECT_EQ(same.verdict(), "same");
+  EXPECT_TRUE(same.differences.empty());
+  EXPECT_EQ(same.nodes, 3U);
+  EXPECT_EQ(same.gpus, 3 * compared(healthy, healthy).gpus);
+  EXPECT_EQ(same.figures, 3 * compared(healthy, healthy).figures);
+  EXPECT_EQ(same.facts, 3 * compared(healthy, healthy).facts);
+
+  MadeResults bad;
+  bad.test("memory.Copy.Right")["outcome"] = "failed";
+  const Comparison worse =
+      compared_jobs(before, job_of({{"a", healthy}, {"a.b", bad}, {"d", healthy}}));
+  EXPECT_EQ(worse.nodes, 2U);
+  EXPECT_EQ(effect_of(worse, "a.b: memory.Copy.Right"), "worse");
+  EXPECT_EQ(effect_of(worse, "a: "), "none");
+  EXPECT_EQ(effect_of(worse, "c"), "worse") << "it is lost";
+  EXPECT_EQ(effect_of(worse, "d"), "changed");
+  EXPECT_NE(comparison_junit(worse).find("name=\"Nodes\""), std::string::npos);
+  EXPECT_NE(comparison_text(worse, false).find("2 nodes, "), std::string::npos);
+
+  EXPECT_THROW(compared_jobs(before, healthy.json), CannotRun);
+  EXPECT_THROW(compared_jobs(healthy.json, before), CannotRun);
+  EXPECT_THROW(compared_jobs(before, job_of({{"e", healthy}})), CannotRun);
+}
+
+TEST(ReportComparison, WhatAllNodesOfAJobHadTogetherCounts) {
+  const MadeResults healthy;
+  MadeResults older;
+  older.set_fact("driver.version", "570.10");
+  const Json before = job_of({{"a", healthy}, {"b", healthy}});
+  const Comparison comparison =
+      compare_jobs(before, "1", job_of({{"a", healthy}, {"b", older}}), "2");
+  EXPECT_EQ(effect_of(comparison, "job.NodesAreAlike"), "worse");
 }
 
 TEST(ReportComparison, EveryViewNamesWhatGotWorseAndThatItWasSimulated) {

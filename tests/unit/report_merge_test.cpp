@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "ci/report/html.h"
 #include "ci/report/junit.h"
 #include "ci/report/merge.h"
 #include "ci/report/table.h"
@@ -106,6 +107,31 @@ TEST(Merge, WhatANodeFindsNamesTheNode) {
   EXPECT_EQ(merged.at("verdict"), "not-conformant");
   EXPECT_EQ(merged.at("first_finding").at("subject").at("name"), "b: GPU 0");
   EXPECT_EQ(merged.at("first_finding").at("test"), "b.memory.Bandwidth.Copies");
+}
+
+TEST(Merge, ThePageOfManyNodesShowsThoseThatDiffer) {
+  std::vector<NodeReport> nodes;
+  nodes.reserve(201);
+  for (int i = 0; i < 200; ++i) {
+    nodes.push_back(node("node" + std::to_string(i), i == 150 ? "575" : "580", i == 77 ? 50 : 100));
+  }
+  nodes.push_back({.name = "gone", .results = {}, .problem = "not there"});
+  const Json merged = merge(nodes, {}, {});
+  const Json shown = for_page(merged);
+  std::vector<std::string> entries;
+  for (const Json& entry : shown.at("entries")) entries.push_back(entry.at("name"));
+  EXPECT_EQ(entries, (std::vector<std::string>{"node0", "node77", "node150", "job"}));
+  EXPECT_EQ(shown.at("nodes").size(), 201U);
+  EXPECT_EQ(shown.at("counts"), merged.at("counts"));
+  const std::string page = html(shown);
+  EXPECT_NE(page.find("node199"), std::string::npos) << "in the table of nodes";
+  EXPECT_EQ(page.find("node199.memory"), std::string::npos);
+  EXPECT_LT(page.size(), html(merged).size() / 4);
+  // Not only of those that are alike there may be many.
+  for (NodeReport& each : nodes) {
+    if (each.results) (*each.results)["verdict"] = "not-conformant";
+  }
+  EXPECT_EQ(for_page(merge(nodes, {}, {})).at("entries").size(), kNodesInFull + 1);
 }
 
 TEST(Merge, ARankThatCameToNoEndIsNamed) {
