@@ -1,8 +1,11 @@
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -120,6 +123,32 @@ TEST_F(ReportProgress, TheLineStandsBelowWhatIsPassedOnAndGoesAtTheEnd) {
   const std::string_view text = seen.data();
   EXPECT_TRUE(text.starts_with("a line\n[0 of 3] memory.Gate, ")) << text;
   EXPECT_TRUE(text.ends_with(" s left\r\x1b[K")) << text;
+}
+
+TEST_F(ReportProgress, TheLineFitsTheTerminalAndLeavesNothingOfItself) {
+  start("memory.Gate", unix_time(), 60);
+  const int screen = ::posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_GE(screen, 0);
+  ASSERT_EQ(::grantpt(screen), 0);
+  ASSERT_EQ(::unlockpt(screen), 0);
+  const int terminal = ::open(::ptsname(screen), O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal, 0);
+  winsize size{};
+  size.ws_col = 20;
+  ASSERT_EQ(::ioctl(terminal, TIOCSWINSZ, &size), 0);
+  std::array<int, 2> in{};
+  ASSERT_EQ(::pipe(in.data()), 0);
+  ASSERT_EQ(::write(in[1], "a line\n", 7), 7);
+  ::close(in[1]);
+  Progress progress(folder, "run-1", std::chrono::seconds(60));
+  pass_on_with_progress(in[0], terminal, progress);
+  ::close(in[0]);
+  std::array<char, 200> seen{};
+  EXPECT_GT(::read(screen, seen.data(), seen.size() - 1), 0);
+  ::close(terminal);
+  ::close(screen);
+  // Of twenty columns the last stays free, so that nothing wraps.
+  EXPECT_EQ(std::string_view(seen.data()), "a line\r\n[0 of 3] memory.Ga…\r\x1b[K");
 }
 
 TEST_F(ReportProgress, OfAnotherRunNothingIsSaid) {
