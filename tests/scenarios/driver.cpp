@@ -35,6 +35,7 @@
 #include "ci/report/folder.h"
 #include "fixtures/child.h"
 #include "fixtures/command_line.h"
+#include "fixtures/compatibility.h"
 #include "fixtures/library.h"
 #include "fixtures/program.h"
 #include "fixtures/toolkit.h"
@@ -288,11 +289,13 @@ std::string path_with(const fs::path& folder) {
   return fmt::format("{}:{}", folder.string(), path == nullptr ? "/usr/bin:/bin" : path);
 }
 
-/// What nvcc is to say that it is of where ci/toolkit took another release's: the machine's is of
-/// its toolkit's.
-std::optional<std::string> release_of_foreign_compiler(const Options& options) {
-  if (!fs::exists(fs::path(options.toolkit) / "foreign-compiler")) return std::nullopt;
-  return toolkit_release(options).text();
+/// Where ci/toolkit took another release's nvcc, the machine has one that is of its toolkit's.
+Environment foreign_compiler(const Options& options) {
+  if (!fs::exists(fs::path(options.toolkit) / "foreign-compiler")) return {};
+  const ToolkitVersion release = toolkit_release(options);
+  const auto ptx = newest_ptx_of(release);
+  return {{"CONFORMANCE_SIM_NVCC_RELEASE", release.text()},
+          {"CONFORMANCE_SIM_NVCC_PTX", ptx ? ptx->text() : ""}};
 }
 
 /// Makes the scenario's host, driver, toolkit and test file under `work`, which must not exist, and
@@ -336,7 +339,6 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
                   {"TMPDIR", work / "tmp"},
                   {"PATH", path_with(toolkit / "bin")},
                   {"CONFORMANCE_SIM_NVCC", fs::canonical(options.toolkit) / "bin/nvcc"},
-                  {"CONFORMANCE_SIM_NVCC_RELEASE", release_of_foreign_compiler(options)},
                   {"CONFORMANCE_SIM_NVCC_RESULTS", options.build + "/tests/simulator/nvcc"},
                   {"CUDA_VISIBLE_DEVICES", std::nullopt},
                   {"CUDA_DEVICE_ORDER", std::nullopt},
@@ -348,6 +350,7 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
                   // For whoever opens the simulated runtime late, as a program that
                   // asks for its version does: its thread-local memory is large.
                   {"GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=4194304"}});
+  environment.merge(foreign_compiler(options));
   for (const auto& [name, value] : scenario.environment) {
     std::optional<std::string> text = value;
     if (text) replace_all(*text, "@WORK@", work.string());
