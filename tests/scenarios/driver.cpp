@@ -177,7 +177,7 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
   }
   for (const auto& [path, text] : edits.write) {
     const fs::path target = place(path);
-    if (fs::exists(target) && read_file(target) == text) {
+    if (fs::exists(target) && fs::file_size(target) == text.size() && read_file(target) == text) {
       throw std::runtime_error(fmt::format("{} holds that text already", target.string()));
     }
     fs::remove(target);  // never through a link into the toolkit
@@ -194,7 +194,8 @@ void apply(const FileEdits& edits, const fs::path& root, const fs::path& work,
   }
   for (const auto& [path, source] : edits.copy) {
     const fs::path target = place(path);
-    if (fs::exists(target) && read_file(target) == read_file(resolve(source))) {
+    if (fs::exists(target) && fs::file_size(target) == fs::file_size(resolve(source)) &&
+        read_file(target) == read_file(resolve(source))) {
       throw std::runtime_error(fmt::format("{} is a copy of that already", target.string()));
     }
     fs::create_directories(target.parent_path());
