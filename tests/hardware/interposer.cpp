@@ -20,7 +20,7 @@
 
 #include <dlfcn.h>
 
-#include <cublas_api.h>
+#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 
@@ -55,6 +55,13 @@ void demand(cudaError_t error, const char* call) {
   give_up(std::string(call) + " failed: " + NEXT(cudaGetErrorName)(error));
 }
 #define DEMAND(function, ...) demand(NEXT(function)(__VA_ARGS__), #function)
+
+/// By its type, as from CUDA 13.5 on cuda_runtime.h, which nccl.h brings, has more of this name.
+void copy(void* to, const void* from, std::size_t bytes, cudaStream_t stream) {
+  using Function = cudaError_t(void*, const void*, std::size_t, cudaMemcpyKind, cudaStream_t);
+  demand(find_next<Function>("cudaMemcpyAsync")(to, from, bytes, cudaMemcpyDefault, stream),
+         "cudaMemcpyAsync");
+}
 
 int current_device() {
   int device = 0;
@@ -97,7 +104,7 @@ class Flip {
   }
 
   void queue() const {
-    DEMAND(cudaMemcpyAsync, passing_, target_, 1, cudaMemcpyDefault, stream_);
+    copy(passing_, target_, 1, stream_);
     DEMAND(
         cudaLaunchHostFunc, stream_,
         [](void* data) {
@@ -105,7 +112,7 @@ class Flip {
           bytes[0] ^= bytes[1];
         },
         passing_);
-    DEMAND(cudaMemcpyAsync, target_, passing_, 1, cudaMemcpyDefault, stream_);
+    copy(target_, passing_, 1, stream_);
   }
 
  private:
@@ -121,12 +128,10 @@ class Withheld {
       : target_(memory), bytes_(bytes), stream_(stream), kept_(pinned(bytes)) {}
 
   void take() const {
-    DEMAND(cudaMemcpyAsync, kept_, target_, bytes_, cudaMemcpyDefault, stream_);
+    copy(kept_, target_, bytes_, stream_);
     DEMAND(cudaMemsetAsync, target_, 0, bytes_, stream_);
   }
-  void give_back() const {
-    DEMAND(cudaMemcpyAsync, target_, kept_, bytes_, cudaMemcpyDefault, stream_);
-  }
+  void give_back() const { copy(target_, kept_, bytes_, stream_); }
 
  private:
   void* target_;
@@ -320,9 +325,9 @@ cudaError_t launch_kernel(const void* kernel, void** arguments, cudaStream_t str
   const std::size_t bytes =
       std::min<std::size_t>(fault->words, count - first) * sizeof(std::uint64_t);
   unsigned char* const before = pinned(bytes);
-  DEMAND(cudaMemcpyAsync, before, words + first, bytes, cudaMemcpyDefault, stream);
+  copy(before, words + first, bytes, stream);
   const cudaError_t answer = launch();
-  DEMAND(cudaMemcpyAsync, words + first, before, bytes, cudaMemcpyDefault, stream);
+  copy(words + first, before, bytes, stream);
   injector.fired("word " + std::to_string(first));
   return answer;
 }
