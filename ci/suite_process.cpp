@@ -60,12 +60,6 @@ std::optional<nlohmann::json> last_record_if_end(const fs::path& path) {
   return record;
 }
 
-bool has_content(const fs::path& path) {
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(path, error);
-  return !error && size > 0;
-}
-
 /// Whether GoogleTest says with this line that it begins a suite: "[----------] 3 tests from Copy".
 bool begins_suite(std::string_view line, std::string_view suite) {
   return line.find("[----------]") != std::string_view::npos && line.ends_with(suite) &&
@@ -146,11 +140,15 @@ void SuiteProcess::take_output(std::string_view piece) {
 
 void SuiteProcess::observe() {
   for (Suite& suite : suites_) {
-    if (!suite.started && has_content(suite.journal)) {
+    // Asked every few milliseconds, also while figures are taken: only what is new is read.
+    std::error_code error;
+    const std::uintmax_t size = suite.finished ? 0 : fs::file_size(suite.journal, error);
+    if (suite.finished || error || size == suite.journal_size) continue;
+    suite.journal_size = size;
+    if (!suite.started) {
       start(suite);
       last_event_ = Clock::now();
     }
-    if (!suite.started || suite.finished) continue;
     const std::optional<nlohmann::json> last = last_record_if_end(suite.journal);
     if (!last) continue;
     suite.finished = true;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -51,6 +52,7 @@ class SuiteProcess {
     Member member;
     LaunchJournal record;
     std::filesystem::path journal;
+    std::uintmax_t journal_size = 0;  ///< when it was last looked at
     bool started = false, finished = false, recorded = false;
     Clock::time_point start;
     double seconds = 0;      ///< once it is finished

@@ -41,18 +41,6 @@ std::string own_setting(const std::string& variable) {
   return value != nullptr ? value : "";
 }
 
-/// "sm_90a", "compute_100f"; nothing for other texts.
-std::optional<DeviceCode> parse_architecture(std::string_view text) {
-  const auto target = parse_compute_capability(text);
-  if (!target) return std::nullopt;
-  DeviceCode code;
-  code.kind = text.starts_with("compute_") ? DeviceCode::Kind::ptx : DeviceCode::Kind::binary;
-  if (text.ends_with('a')) code.scope = DeviceCode::Scope::architecture;
-  if (text.ends_with('f')) code.scope = DeviceCode::Scope::family;
-  code.target = *target;
-  return code;
-}
-
 /// Which variable makes the framework show fewer GPUs than this process has; empty if none does.
 std::string hiding_variable(const Framework& framework, const Record& record) {
   const auto value = [&](const std::string& name) -> std::optional<std::string> {
@@ -306,7 +294,7 @@ void FrameworkTest::has_code_for_each_gpu() {
   const Record& record = require_fact("architectures");
   std::vector<DeviceCode> listed;
   for (const std::string& name : record.architectures) {
-    if (const auto code = parse_architecture(name)) listed.push_back(*code);
+    if (const auto code = DeviceCode::from_name(name)) listed.push_back(*code);
   }
   // The largest library that carries code stands for all: smaller ones serve fewer purposes.
   std::vector<DeviceCode> embedded;

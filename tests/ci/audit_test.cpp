@@ -9,6 +9,7 @@
 #include "ci/report/folder.h"
 #include "fixtures/child.h"
 #include "tests/support/scratch.h"
+#include "tests/support/suite_run.h"
 
 namespace conformance {
 namespace {
@@ -56,19 +57,8 @@ TEST_F(Audit, CodeThatIsMissingIsToldWithWhatToDo) {
 
 TEST_F(Audit, TheGpusOfThisMachineAreAskedUnlessOthersAreNamed) {
   ChildOptions options;
-  options.argv = {fs::path(BUILD_DIR) / "tests/scenarios/conformance-scenarios",
-                  "--build",
-                  BUILD_DIR,
-                  "--simulator",
-                  fs::path(BUILD_DIR) / "tests/simulator/lib",
-                  "--toolkit",
-                  TOOLKIT,
-                  "--work",
-                  folder,
-                  "exec",
-                  "--",
-                  AUDIT_PROGRAM,
-                  kSuite};
+  options.argv = support::scenario_driver(BUILD_DIR, TOOLKIT, folder);
+  options.argv.insert(options.argv.end(), {"exec", "--", AUDIT_PROGRAM, kSuite});
   const ChildResult result = run_child(options);
   EXPECT_EQ(result.code, 0) << result.output << result.error;
   expect_said(result, "GPU 1 (9.0): exact");

@@ -19,6 +19,7 @@
 
 #include "fixtures/child.h"
 #include "tests/support/scratch.h"
+#include "tests/support/suite_run.h"
 
 namespace conformance {
 namespace {
@@ -121,20 +122,10 @@ TEST(Keeper, KillsAProcessAboveItsProcessorTime) {
 }
 
 TEST_F(Killed, TheScenarioDriverLeavesNothing) {
-  const std::vector<std::string> command{
-      std::string(BUILD_DIR) + "/tests/scenarios/conformance-scenarios",
-      "--build",
-      BUILD_DIR,
-      "--simulator",
-      std::string(BUILD_DIR) + "/tests/simulator/lib",
-      "--toolkit",
-      TOOLKIT,
-      "--work",
-      (folder / "work").native(),
-      "run",
-      "--ctest",
-      CTEST_PROGRAM,
-      std::string(SOURCE_DIR) + "/tests/scenarios/kernel-never-ends.json"};
+  std::vector<std::string> command = support::scenario_driver(BUILD_DIR, TOOLKIT, folder / "work");
+  command.insert(command.end(),
+                 {"run", "--ctest", CTEST_PROGRAM,
+                  std::string(SOURCE_DIR) + "/tests/scenarios/kernel-never-ends.json"});
   kill_after(200ms, SIGKILL, command);
   kill_after(1000ms, SIGINT, command);
   kill_after(2000ms, SIGKILL, command);

@@ -15,6 +15,7 @@
 #include "ci/report/results.h"
 #include "fixtures/child.h"
 #include "tests/support/scratch.h"
+#include "tests/support/suite_run.h"
 
 namespace conformance::report {
 namespace {
@@ -48,18 +49,8 @@ class Verdict : public testing::Test {
   /// at the same place, as one host has.
   fs::path suite(const std::string& name, const Machine& machine) const {
     const Folder report{scratch.path() / name};
-    std::vector<std::string> argv{fs::path(BUILD_DIR) / "tests/scenarios/conformance-scenarios",
-                                  "--build",
-                                  BUILD_DIR,
-                                  "--simulator",
-                                  fs::path(BUILD_DIR) / "tests/simulator/lib",
-                                  "--toolkit",
-                                  TOOLKIT,
-                                  "--work",
-                                  machine_folder,
-                                  "exec",
-                                  "--",
-                                  "env"};
+    std::vector<std::string> argv = support::scenario_driver(BUILD_DIR, TOOLKIT, machine_folder);
+    argv.insert(argv.end(), {"exec", "--", "env"});
     argv.insert(argv.end(), machine.settings.begin(), machine.settings.end());
     for (const std::string& word :
          {std::string(CTEST_PROGRAM), std::string("--test-dir"),

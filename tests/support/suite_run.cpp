@@ -39,4 +39,18 @@ std::vector<fs::path> suite_test_files(const fs::path& build) {
   return files;
 }
 
+std::vector<std::string> scenario_driver(const fs::path& build, const std::string& toolkit,
+                                         const fs::path& work) {
+  const fs::path tests = build / "tests";
+  return {(tests / "scenarios" / "conformance-scenarios").native(),
+          "--build",
+          build.native(),
+          "--simulator",
+          (tests / "simulator" / "lib").native(),
+          "--toolkit",
+          toolkit,
+          "--work",
+          work.native()};
+}
+
 }  // namespace conformance::support

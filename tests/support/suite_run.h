@@ -21,4 +21,9 @@ void write_test_files(const std::filesystem::path& folder,
 /// CTest's test files of every suite in the build, and of the report.
 std::vector<std::filesystem::path> suite_test_files(const std::filesystem::path& build);
 
+/// How the scenarios' driver is started with its files in `work`; what it is to do comes after.
+std::vector<std::string> scenario_driver(const std::filesystem::path& build,
+                                         const std::string& toolkit,
+                                         const std::filesystem::path& work);
+
 }  // namespace conformance::support
