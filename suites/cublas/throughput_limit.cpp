@@ -33,16 +33,20 @@ constexpr std::array<Rates, 13> kRates{{
     {10, 0, 128, 256, 4096, 8192, 8192, 16384, 16384,
      "CUDA C++ Best Practices Guide, Throughput of Native Arithmetic Instructions; CUTLASS, "
      "Blackwell SM100 GEMMs: twice what compute capability 9.0 does"},
-    {10, 3, 4, 256, 0, 0, 0, 0, 0,
+    // By what NVIDIA publishes in all of one GPU, as multiples of its fp32 or of each other.
+    {10, 3, 4, 256, 4096, 8192, 8192, 512, 16384,
      "NVIDIA Technical Blog: Inside NVIDIA Blackwell Ultra; CUDA Programming Guide, Compute "
-     "Capabilities: FP32 to FP64 throughput is 64:1"},
-    {11, 0, 4, 256, 0, 0, 0, 0, 0,
+     "Capabilities: FP32 to FP64 throughput is 64:1; GB300: 80 TFLOP/s of fp32 to 1250 of tf32, "
+     "2500 of fp16, 165 of int8 and 5000 of fp8"},
+    {11, 0, 4, 256, 0, 8192, 8192, 0, 16384,
      "Thor SoC Technical Reference Manual; CUDA Programming Guide, Compute Capabilities: FP32 to "
-     "FP64 throughput is 64:1"},
+     "FP64 throughput is 64:1; Jetson T5000: 2070 TFLOP/s of sparse fp4 by 20 multiprocessors at "
+     "1.57 GHz, of which dense fp8 is a quarter and fp16 an eighth"},
     {12, 0, 4, 256, 512, 1024, 1024, 2048, 2048,
      "NVIDIA RTX Blackwell GPU Architecture; NVIDIA RTX PRO Blackwell GPU Architecture"},
-    {12, 1, 4, 256, 0, 0, 0, 0, 0,
-     "CUDA C++ Best Practices Guide, Throughput of Native Arithmetic Instructions"},
+    {12, 1, 4, 256, 512, 1024, 1024, 2048, 2048,
+     "CUDA C++ Best Practices Guide, Throughput of Native Arithmetic Instructions; GB10: 31 "
+     "TFLOP/s of fp32 to 1000 of sparse fp4, as compute capability 12.0 has them"},
 }};
 
 double rate_of(const Rates& rates, Arithmetic arithmetic) {
