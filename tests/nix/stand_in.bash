@@ -18,6 +18,7 @@ for program in nix nix-store git; do
   command -v "$program" >/dev/null || skip "$program is not installed"
 done
 [[ -x $toolkit/bin/nvcc ]] || skip "the stand-in for nixpkgs needs a CUDA toolkit, and $toolkit is none"
+[[ ! -e $toolkit/foreign-compiler ]] || skip "the compiler in $toolkit is of another release, which the suite would tell"
 git -C "$repository" rev-parse --git-dir >/dev/null || skip "$repository is not a git checkout"
 
 remove_scratch() {
