@@ -348,6 +348,8 @@ Environment prepare(const Scenario& scenario, const fs::path& work, const Option
                   {"PYTHONPATH", std::nullopt},
                   {"LD_LIBRARY_PATH", (toolkit / "lib").string()},
                   {"LD_AUDIT", options.build + "/tests/simulator/libhidden_host_driver.so"},
+                  // In a build with sanitizers, LeakSanitizer does not survive an auditor.
+                  {"LSAN_OPTIONS", "detect_leaks=0"},
                   // For whoever opens the simulated runtime late, as a program that
                   // asks for its version does: its thread-local memory is large.
                   {"GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=4194304"}});
